@@ -1,0 +1,254 @@
+"""The command line: parses, wires, prints. Nothing else reads argv or the environment."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="flawlens",
+    help="Inspect industrial parts: calibrated evidence first, then a diagnosis that cites it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+knowledge = typer.Typer(help="Expert knowledge that a diagnosis can cite.", no_args_is_help=True)
+runs = typer.Typer(help="Traces of past inspections.", no_args_is_help=True)
+app.add_typer(knowledge, name="knowledge")
+app.add_typer(runs, name="runs")
+
+Home = Annotated[
+    Path,
+    typer.Option(envvar="FLAWLENS_HOME", help="Folder for products, knowledge and runs.", file_okay=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+Product = Annotated[str | None, typer.Option(help="Product name; limits the knowledge to it and its family.")]
+DEFAULT_HOME = Path("~/.flawlens")
+DEFECTIVE = 3  # exit status of --fail-on-defect
+BAD_INPUT = 2
+
+
+def main() -> None:
+    """Run the command line; a typed error becomes one line on stderr and exit status 2."""
+    try:
+        app()
+    except Exception as error:
+        if not isinstance(error, _for_a_person()):
+            raise
+        print(f"flawlens: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def _for_a_person() -> tuple[type[Exception], ...]:
+    from agent.planners import PlannerError
+    from agent.trace import RunError
+    from knowledge_base.entry import KnowledgeError
+    from tools.image import ImageError
+
+    return (ImageError, KnowledgeError, PlannerError, RunError)
+
+
+@app.callback()
+def whole(
+    context: typer.Context,
+    home: Home = DEFAULT_HOME,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    """Options of every command."""
+    context.obj = home
+    if version:
+        from importlib.metadata import version as installed
+
+        print(installed("flawlens"))
+        raise typer.Exit
+
+
+@app.command()
+def inspect(
+    context: typer.Context,
+    image: Annotated[Path, typer.Argument(help="Photograph of the part.")],
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option("--reference", "-r", help="A good part, or a folder of them; repeatable."),
+    ] = None,
+    product: Product = None,
+    question: Annotated[str | None, typer.Option(help="What to look for, in your own words.")] = None,
+    planner: Annotated[str, typer.Option(help="rules: the embedded planner, no language model.")] = "rules",
+    as_json: AsJson = False,
+    fail_on_defect: Annotated[bool, typer.Option("--fail-on-defect", help="Exit with 3 when defective.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Inspect one part and print a diagnosis that cites its evidence."""
+    from agent.diagnosis import Inspection
+    from agent.inspector import Inspector
+    from agent.planners import make_planner
+    from agent.terminal import Progress, print_diagnosis
+
+    inspection = Inspection(image, _pictures(reference or []), product, question)
+    inspector = Inspector(_home(context, home), make_planner(planner), planner)
+    with Progress() as progress:
+        run = inspector.inspect(inspection, progress.watch)
+    diagnosis = run.diagnosis
+    assert diagnosis is not None
+    if as_json:
+        print(json.dumps(diagnosis, ensure_ascii=False, indent=2))
+    else:
+        print_diagnosis(run)
+    if fail_on_defect and diagnosis["verdict"] == "defective":
+        raise typer.Exit(DEFECTIVE)
+
+
+@app.command()
+def example(
+    folder: Annotated[Path, typer.Argument(help="Folder to draw into.")],
+    good: Annotated[int, typer.Option(help="Good pictures of each product.", min=1)] = 6,
+    seed: Annotated[int, typer.Option(help="Another seed draws other individuals.")] = 0,
+) -> None:
+    """Draw licence-clean pictures of parts with and without defects, with masks."""
+    from evals.example_parts import write_examples
+
+    written = write_examples(folder, good=good, seed=seed)
+    print(f"{len(written)} pictures in {folder}; try:")
+    print(f"  flawlens inspect {folder / 'scratched.png'} --reference {folder / 'good.png'} --product bracket")
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Check this machine; every problem comes with the command that mends it."""
+    from agent.doctor import examine
+    from agent.terminal import print_findings
+
+    findings = examine(_home(context, home))
+    if as_json:
+        print(json.dumps([finding.as_dict() for finding in findings], ensure_ascii=False, indent=2))
+    else:
+        print_findings(findings)
+    if any(finding.level == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+@knowledge.command("search")
+def knowledge_search(
+    context: typer.Context,
+    query: str,
+    product: Product = None,
+    limit: Annotated[int, typer.Option(min=1, max=50)] = 3,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Find entries by what is seen, in English or Chinese."""
+    from dataclasses import asdict
+
+    from agent.terminal import print_passages
+    from knowledge_base.store import KnowledgeBase
+
+    passages = KnowledgeBase(_home(context, home) / "knowledge").search(query, product=product, limit=limit)
+    if as_json:
+        print(json.dumps([asdict(passage) for passage in passages], ensure_ascii=False, indent=2))
+    else:
+        print_passages(passages)
+
+
+@knowledge.command("add")
+def knowledge_add(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Folder of Markdown entries.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Add or renew entries; a broken file is reported and skipped, and the exit status is then 2."""
+    from knowledge_base.store import KnowledgeBase
+
+    report = KnowledgeBase(_home(context, home) / "knowledge").add(folder)
+    print(f"{len(report.added)} added, {len(report.changed)} changed, {len(report.unchanged)} unchanged")
+    for error in report.refused:
+        print(f"flawlens: {error}", file=sys.stderr)
+    if report.refused:
+        raise typer.Exit(BAD_INPUT)
+
+
+@knowledge.command("list")
+def knowledge_list(context: typer.Context, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """List all entries."""
+    from agent.terminal import print_entries
+    from knowledge_base.store import KnowledgeBase
+
+    entries = KnowledgeBase(_home(context, home) / "knowledge").list()
+    if as_json:
+        chosen = [entry.model_dump(mode="json", exclude={"sections"}) for entry in entries]
+        print(json.dumps(chosen, ensure_ascii=False, indent=2))
+    else:
+        print_entries(entries)
+
+
+@runs.command("list")
+def runs_list(context: typer.Context, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """List runs, newest first."""
+    from agent.terminal import print_runs, summary_of
+    from agent.trace import list_runs
+
+    found = list_runs(_home(context, home) / "runs")
+    if as_json:
+        print(json.dumps([summary_of(run) for run in found], ensure_ascii=False, indent=2))
+    else:
+        print_runs(found)
+
+
+@runs.command("show")
+def runs_show(
+    context: typer.Context,
+    run_id: Annotated[str, typer.Argument(help="Id of the run, or its beginning.")],
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show a run step by step, finished or not."""
+    from dataclasses import asdict
+
+    from agent.terminal import print_run
+    from agent.trace import read_run
+
+    run = read_run(_home(context, home) / "runs", run_id)
+    if as_json:
+        print(json.dumps(asdict(run), ensure_ascii=False, indent=2, default=str))
+    else:
+        print_run(run)
+
+
+@runs.command("html")
+def runs_html(
+    context: typer.Context,
+    run_id: Annotated[str, typer.Argument(help="Id of the run, or its beginning.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; by default run.html in the run's folder.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write a run as one self-contained page that opens from disk without a network."""
+    from agent.page import write_page
+    from agent.trace import read_run
+
+    run = read_run(_home(context, home) / "runs", run_id)
+    print(write_page(run, out or run.folder / "run.html"))
+
+
+def _home(context: typer.Context, home: Path) -> Path:
+    """The command's own --home, else the one before the command, else the default."""
+    return (context.obj if home == DEFAULT_HOME else home).expanduser()
+
+
+def _pictures(references: list[Path]) -> tuple[Path, ...]:
+    """The references, with folders replaced by the pictures in them."""
+    from tools.image import ImageError, list_images
+
+    found: list[Path] = []
+    for path in references:
+        inside = list_images(path)[0] if path.is_dir() else [path]
+        if not inside:
+            raise ImageError(path, "no picture in this folder", "name a picture or a folder with pictures")
+        found += inside
+    return tuple(found)
+
+
+if __name__ == "__main__":
+    main()

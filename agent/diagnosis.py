@@ -1,0 +1,127 @@
+"""What is asked (Inspection) and what is answered (Submission by the planner, Diagnosis by the product)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from tools.evidence import Evidence
+from tools.image import Box
+
+Verdict = Literal["normal", "defective", "uncertain"]
+Severity = Literal["minor", "major", "critical"]
+Disposition = Literal["accept", "rework", "repair", "scrap", "hold"]
+Outcome = Literal["submitted", "turn_limit", "no_call", "failed"]
+Text = Annotated[str, Field(max_length=600)]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One part to look at: `image` and `references` are files, `product` filters knowledge, `question` is free text."""
+
+    image: Path
+    references: tuple[Path, ...] = ()
+    product: str | None = None
+    question: str | None = None
+
+
+def _ordered(box: list[float]) -> list[float]:
+    x0, y0, x1, y1 = box
+    if not (0 <= x0 < x1 <= 1000 and 0 <= y0 < y1 <= 1000):
+        raise ValueError("a box is [x0, y0, x1, y1] in 0-1000 of the part with x0 < x1 and y0 < y1")
+    return box
+
+
+class Defect(BaseModel):
+    """One defect, each claim resting on evidence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Annotated[str, Field(max_length=80, description="short name, such as scratch")]
+    box: Annotated[
+        list[float],
+        Field(min_length=4, max_length=4, description="[x0, y0, x1, y1] in 0-1000 of the part"),
+        AfterValidator(_ordered),
+    ]
+    place: Annotated[str, Field(max_length=120, description="where on the part, in words")]
+    appearance: Annotated[Text, Field(description="how it looks, with measurements")]
+    severity: Severity
+    effect: Annotated[Text, Field(description="what it does to function, safety or looks")]
+    cause: Annotated[Text, Field(description="probable cause in the process")]
+    evidence: Annotated[
+        list[str], Field(min_length=1, max_length=12, description="ids of the evidence for it, such as E2")
+    ]
+
+
+class Repair(BaseModel):
+    """What to do with the part and with the line."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    disposition: Disposition
+    actions: Annotated[
+        list[Text],
+        Field(max_length=8, description="each ends with a knowledge id in square brackets or [general practice]"),
+    ] = Field(default_factory=list)
+    prevention: Annotated[
+        list[Text], Field(max_length=8, description="changes to the process, cited like the actions")
+    ] = Field(default_factory=list)
+    knowledge: Annotated[list[str], Field(max_length=12, description="ids of the knowledge entries used")] = Field(
+        default_factory=list
+    )
+
+
+class Submission(BaseModel):
+    """The planner's answer: the arguments of `submit_diagnosis`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: Verdict
+    probability: Annotated[float, Field(ge=0, le=1, description="probability that the part is defective")]
+    defects: Annotated[list[Defect], Field(max_length=8)] = Field(default_factory=list)
+    repair: Repair
+    summary: Annotated[str, Field(max_length=1200, description="the reasoning in a few sentences, citing evidence ids")]
+    against: Annotated[Text, Field(description="the strongest evidence against this verdict")] = ""
+
+
+class Scores(BaseModel):
+    """Probabilities of a defect: calibrated detector, planner, and both fused; None where there is none."""
+
+    detector: float | None = None
+    planner: float | None = None
+    fused: float | None = None
+
+
+class Diagnosis(BaseModel):
+    """The result of one inspection. `confidence` is the probability of the verdict, 0 when nothing supports one.
+
+    `degraded` says why the result deserves less trust, `notes` what the loader did to the pictures.
+    """
+
+    run_id: str
+    verdict: Verdict
+    confidence: float
+    scores: Scores
+    defects: list[Defect]
+    repair: Repair
+    summary: str
+    against: str
+    evidence: list[Evidence]
+    outcome: Outcome
+    degraded: list[str]
+    notes: list[str]
+    planner: str
+    image: str
+    product: str | None
+    seconds: float
+
+
+def place_of(box: Box | list[float]) -> str:
+    """Where the middle of a box lies, in words of a 3 x 3 grid, such as "upper left"."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    row = ("upper", "middle", "lower")[min(int(3 * y / 1000), 2)]
+    column = ("left", "centre", "right")[min(int(3 * x / 1000), 2)]
+    return "centre" if (row, column) == ("middle", "centre") else f"{row} {column}"

@@ -1,0 +1,63 @@
+"""From evidence and the planner's answer to the verdict: outside the planner, with all three numbers kept.
+
+Both probabilities are combined in log-odds with equal weights. Around one half lies the review band: there the verdict
+is `uncertain` and a person looks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from agent.diagnosis import Disposition, Outcome, Repair, Scores, Submission, Verdict
+from tools.evidence import Evidence
+
+REVIEW_BAND = (0.4, 0.6)
+CERTAIN = 0.001  # no source is believed beyond this
+
+
+def detector_probability(evidence: Sequence[Evidence]) -> float | None:
+    """The calibrated probability of the first anomaly map, if there is one."""
+    for item in evidence:
+        if item.tool == "anomaly_map":
+            return float(item.numbers["probability"])
+    return None
+
+
+def fuse(detector: float | None, planner: float | None) -> float | None:
+    """Equal-weight mean of the log-odds of whichever probabilities there are."""
+    odds = [_log_odds(value) for value in (detector, planner) if value is not None]
+    return 1 / (1 + math.exp(-sum(odds) / len(odds))) if odds else None
+
+
+def _log_odds(probability: float) -> float:
+    clipped = min(max(probability, CERTAIN), 1 - CERTAIN)
+    return math.log(clipped / (1 - clipped))
+
+
+def verdict_of(fused: float | None, outcome: Outcome) -> tuple[Verdict, float]:
+    """Verdict and its confidence; without a submitted answer it is always uncertain."""
+    if fused is None or outcome != "submitted":
+        return "uncertain", 0.0
+    low, high = REVIEW_BAND
+    if low < fused < high:
+        return "uncertain", 1 - abs(fused - 0.5) * 2
+    return ("defective", fused) if fused >= high else ("normal", 1 - fused)
+
+
+def settle(submission: Submission, verdict: Verdict) -> Submission:
+    """The planner's answer, in line with the fused verdict: no defects on a normal part, hold when uncertain."""
+    if verdict == "normal":
+        accept = Repair(disposition="accept", knowledge=submission.repair.knowledge)
+        return submission.model_copy(update={"defects": [], "repair": accept})
+    disposition: Disposition = submission.repair.disposition
+    if verdict == "uncertain" or disposition == "accept":
+        disposition = "hold"
+    return submission.model_copy(update={"repair": submission.repair.model_copy(update={"disposition": disposition})})
+
+
+def scores(evidence: Sequence[Evidence], submission: Submission | None) -> Scores:
+    """The three numbers of a result."""
+    detector = detector_probability(evidence)
+    planner = submission.probability if submission else None
+    return Scores(detector=detector, planner=planner, fused=fuse(detector, planner))

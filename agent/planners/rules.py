@@ -1,0 +1,120 @@
+"""The embedded planner `rules`: no language model, only the evidence and the knowledge base.
+
+It looks at each region beyond the normal range, measures it, searches the knowledge base with the measured words and
+submits. Its probability starts from the calibrated detector and moves with what the other tools say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import BaseTool
+
+from agent.planners.rules_answer import answer
+from agent.submission import SUBMIT
+from tools.evidence import Evidence, Region
+
+MOST_LOOKS = 3
+MARGIN = 0.15  # of the box's sides: the surroundings a mark is seen against
+
+
+class RulesPlanner(BaseChatModel):
+    """A chat model that answers tool calls by fixed rules; it reads the evidence in the tool messages."""
+
+    offered: tuple[str, ...] = ()
+
+    @property
+    def _llm_type(self) -> str:
+        return "rules"
+
+    def bind_tools(self, tools: Sequence[Any], **_: Any) -> RulesPlanner:  # type: ignore[override]
+        """A copy that may call these tools."""
+        return self.model_copy(update={"offered": tuple(tool.name for tool in tools if isinstance(tool, BaseTool))})
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,  # noqa: ARG002
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        **_: Any,
+    ) -> ChatResult:
+        thought, calls = self._next(messages)
+        named = [
+            ToolCall(name=name, args=arguments, id=f"rules_{len(messages)}_{number}")
+            for number, (name, arguments) in enumerate(calls)
+        ]
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(thought, tool_calls=named))])
+
+    def _next(self, messages: Sequence[BaseMessage]) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
+        evidence = evidence_in(messages)
+        tried = {message.name for message in messages if isinstance(message, ToolMessage)}
+        suspects = suspicious(evidence)
+        if suspects and "zoom" in self.offered and "zoom" not in tried:
+            looks = [("zoom", {"image": "part", "box": widened(region)}) for region in suspects[:MOST_LOOKS]]
+            return (
+                f"{_counted(len(suspects), 'region')} beyond the normal range: look closer and measure.",
+                looks,
+            )
+        query = words(evidence)
+        if query and "search_knowledge" in self.offered and not _asked_since_look(messages):
+            return f"The mark measures as: {query}. Which entries describe that?", [
+                ("search_knowledge", {"query": query})
+            ]
+        audited = any(isinstance(message, ToolMessage) and message.name == SUBMIT for message in messages)
+        submission = answer(evidence, suspects)
+        thought = f"Evidence against: {submission.against}" if audited else submission.summary
+        return thought, [(SUBMIT, submission.model_dump())]
+
+
+def evidence_in(messages: Sequence[BaseMessage]) -> list[Evidence]:
+    """All evidence in the tool messages, in order."""
+    return [
+        Evidence(**message.artifact)
+        for message in messages
+        if isinstance(message, ToolMessage) and isinstance(message.artifact, dict)
+    ]
+
+
+def suspicious(evidence: Sequence[Evidence]) -> list[tuple[str, Region]]:
+    """Regions beyond the normal range with the id of their evidence: the map's, else the comparison's."""
+    for tool in ("anomaly_map", "compare_with_reference"):
+        found = [
+            (item.id, region) for item in evidence if item.tool == tool and item.above_normal for region in item.regions
+        ]
+        if found:
+            return found
+    return []
+
+
+def widened(suspect: tuple[str, Region]) -> list[float]:
+    """The region's box with a margin, at least a fiftieth of the picture a side, inside the picture."""
+    x0, y0, x1, y1 = suspect[1].box
+    half_width = max((x1 - x0) * (0.5 + MARGIN), 10)
+    half_height = max((y1 - y0) * (0.5 + MARGIN), 10)
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    edges = (x - half_width, y - half_height, x + half_width, y + half_height)
+    return [round(min(max(edge, 0), 1000), 1) for edge in edges]
+
+
+def words(evidence: Sequence[Evidence]) -> str:
+    """A search query from the first look that shows a mark."""
+    looks = [item for item in evidence if item.tool == "zoom"]
+    if not looks:
+        return ""
+    found = looks[0].numbers
+    place = "" if float(found["on_part"]) >= 0.5 else " beside the part"
+    return f"{found['looks']}{place}"
+
+
+def _asked_since_look(messages: Sequence[BaseMessage]) -> bool:
+    names = [message.name for message in messages if isinstance(message, ToolMessage)]
+    return "zoom" in names and "search_knowledge" in names[names.index("zoom") :]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,118 @@
+"""How the embedded planner turns evidence into an answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from agent.diagnosis import Defect, Repair, Severity, Submission, Verdict, place_of
+from agent.fusion import REVIEW_BAND
+from tools.evidence import Evidence, Region
+
+# Log-odds that a finding of another tool adds to the detector's own.
+AGREES = 1.5
+NOTHING_DIFFERS = -1.0
+BESIDE_THE_PART = -1.5
+NO_VISIBLE_MARK = -0.3
+
+Suspect = tuple[str, Region]
+SET_ASIDE = "Set the part aside and have a person look at it [general practice]"
+
+
+def answer(evidence: Sequence[Evidence], suspects: Sequence[Suspect]) -> Submission:
+    """The submission that the evidence supports; every claim cites the evidence it comes from."""
+    probability, reasons = weigh(evidence)
+    verdict = _verdict(probability)
+    passage = _entry_for(evidence)
+    summary = " ".join(text for value, text in reasons if value >= 0 or verdict != "defective")
+    opposing = [text for value, text in reasons if (value < 0) == (verdict == "defective") and value != 0]
+    return Submission(
+        verdict=verdict,
+        probability=round(probability, 4),
+        defects=[] if verdict == "normal" else [_defect(evidence, suspect, passage) for suspect in suspects[:5]],
+        repair=_repair(verdict, passage),
+        summary=summary[:1200] or "No tool could say anything about this part.",
+        against=(" ".join(opposing) or "Nothing in the evidence speaks against it.")[:600],
+    )
+
+
+def weigh(evidence: Sequence[Evidence]) -> tuple[float, list[tuple[float, str]]]:
+    """Probability of a defect, and each finding with the log-odds that it adds (0: it only informs)."""
+    reasons = [(_weight(item), f"{item.finding} [{item.id}]") for item in evidence if item.tool != "search_knowledge"]
+    total = sum(value for value, _ in reasons)
+    return 1 / (1 + math.exp(-max(min(total, 12.0), -12.0))), reasons
+
+
+def _weight(item: Evidence) -> float:
+    if item.tool == "anomaly_map" and "probability" in item.numbers:
+        probability = min(max(float(item.numbers["probability"]), 0.001), 0.999)
+        odds = math.log(probability / (1 - probability))
+        # A picture that is like itself says nothing about a reference it was never compared with.
+        return odds if float(item.numbers["references"]) else max(odds, 0.0)
+    if item.tool == "compare_with_reference" and item.above_normal is not None:
+        return AGREES if item.above_normal else NOTHING_DIFFERS
+    if item.tool == "zoom":
+        beside = BESIDE_THE_PART if float(item.numbers["on_part"]) < 0.3 else 0.0
+        return beside + (NO_VISIBLE_MARK if str(item.numbers["looks"]).startswith("no mark") else 0.0)
+    return 0.0
+
+
+def _verdict(probability: float) -> Verdict:
+    low, high = REVIEW_BAND
+    return "normal" if probability <= low else "defective" if probability >= high else "uncertain"
+
+
+def _entry_for(evidence: Sequence[Evidence]) -> dict[str, Any] | None:
+    """The best entry found with the measured words; entries on normal variation only warn."""
+    looked = False
+    for item in evidence:
+        looked = looked or item.tool == "zoom"
+        if looked and item.tool == "search_knowledge":
+            for passage in item.passages:
+                if passage.get("disposition", "accept") != "accept":
+                    return {**passage, "evidence": item.id}
+    return None
+
+
+def _defect(evidence: Sequence[Evidence], suspect: Suspect, passage: dict[str, Any] | None) -> Defect:
+    found_by, region = suspect
+    look = next((item for item in evidence if item.tool == "zoom" and _touch(item.regions[0], region)), None)
+    area = float(region.numbers.get("area_percent", 0.0))
+    severity: Severity = passage["severity"] if passage else "major" if area > 2 else "minor"
+    agreeing = [
+        item.id
+        for item in evidence
+        if item.tool == "compare_with_reference" and any(_touch(other, region) for other in item.regions)
+    ]
+    cited = [found_by, *agreeing, *([look.id] if look else []), *([passage["evidence"]] if passage else [])]
+    sections = passage["sections"] if passage else {}
+    return Defect(
+        type=passage["defect"] if passage else "unidentified deviation",
+        box=list(region.box),
+        place=place_of(region.box),
+        appearance=(look.finding if look else f"{region.score:.2f} times the limit of the normal range")[:600],
+        severity=severity,
+        effect=str(sections.get("effect", "unknown: no knowledge entry fits"))[:600],
+        cause="; ".join(sections.get("causes", ["unknown: no knowledge entry fits"])[:2])[:600],
+        evidence=list(dict.fromkeys(cited)),
+    )
+
+
+def _repair(verdict: Verdict, passage: dict[str, Any] | None) -> Repair:
+    if verdict == "normal":
+        return Repair(disposition="accept")
+    if passage is None:
+        return Repair(disposition="hold", actions=[SET_ASIDE])
+    source = f"[{passage['id']}]"
+    return Repair(
+        disposition="hold" if verdict == "uncertain" else passage["disposition"],
+        actions=[f"{action} {source}" for action in passage["sections"]["repair"]],
+        prevention=[f"{action} {source}" for action in passage["sections"]["prevention"]],
+        knowledge=[passage["id"]],
+    )
+
+
+def _touch(one: Region, other: Region) -> bool:
+    a, b = one.box, other.box
+    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1

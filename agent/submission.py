@@ -1,0 +1,72 @@
+"""`submit_diagnosis`: the planner's answer as a tool call, checked before it counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.tools import StructuredTool
+from pydantic import ValidationError
+
+from agent.diagnosis import Submission
+from tools.evidence import Evidence
+
+SUBMIT = "submit_diagnosis"
+GENERAL_PRACTICE = "general practice"
+_CITED = re.compile(r"\[([^\[\]]+)\]\s*$")
+
+
+class SubmissionError(Exception):
+    """What is wrong with an answer, in words for the planner."""
+
+
+def _never_called(**_: object) -> str:
+    raise AssertionError("submit_diagnosis is answered by the graph")
+
+
+submit_tool = StructuredTool.from_function(
+    _never_called,
+    name=SUBMIT,
+    description=(
+        "Submit the diagnosis. Use it once the evidence is gathered. Cite evidence ids (E1, ...) for every defect and"
+        " knowledge ids for repair actions; probability is 0-1 that the part is defective."
+    ),
+    args_schema=Submission,
+)
+
+
+def check(arguments: dict[str, Any], evidence: Sequence[Evidence]) -> Submission:
+    """A valid Submission whose every id exists in this run, or a SubmissionError that says what to change."""
+    try:
+        submission = Submission.model_validate(arguments)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in error.errors()]
+        raise SubmissionError("the answer does not fit: " + "; ".join(faults)) from error
+    known = {item.id for item in evidence}
+    retrieved = {str(passage["id"]) for item in evidence for passage in item.passages}
+    cited = [identity for defect in submission.defects for identity in defect.evidence]
+    _refuse("evidence", set(cited) - known, known)
+    _refuse("knowledge", set(submission.repair.knowledge) - retrieved, retrieved)
+    return _with_sources(submission, retrieved)
+
+
+def _refuse(kind: str, unknown: set[str], known: set[str]) -> None:
+    if unknown:
+        have = ", ".join(sorted(known)) or "none"
+        raise SubmissionError(f"there is no {kind} {', '.join(sorted(unknown))}; this run has: {have}")
+
+
+def _with_sources(submission: Submission, retrieved: set[str]) -> Submission:
+    """Every action ends with its source; one without is marked general practice, one with an unknown source refused."""
+
+    def cited(action: str) -> str:
+        source = _CITED.search(action)
+        if source is None:
+            return f"{action} [{GENERAL_PRACTICE}]"
+        _refuse("knowledge", {source[1]} - retrieved - {GENERAL_PRACTICE}, retrieved)
+        return action
+
+    repair = submission.repair
+    changed = {"actions": [*map(cited, repair.actions)], "prevention": [*map(cited, repair.prevention)]}
+    return submission.model_copy(update={"repair": repair.model_copy(update=changed)})

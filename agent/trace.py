@@ -1,0 +1,181 @@
+"""A run on disk: runs/<id>/run.json, events.jsonl and pictures, readable after every step.
+
+Format `flawlens-trace-1`. run.json is replaced atomically; events.jsonl grows by whole lines, so a killed process
+leaves at most one broken last line, which is skipped. While a process works on a run it holds a lock on `lock`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from langchain_core.messages import BaseMessage
+
+FORMAT = "flawlens-trace-1"
+
+
+class RunError(Exception):
+    """A run that cannot be read or made: path, cause and remedy in one line."""
+
+    def __init__(self, path: Path, cause: str, remedy: str) -> None:
+        super().__init__(f"{path}: {cause}; {remedy}")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step of the graph: `update` is what the node added to the state, as plain types."""
+
+    step: int
+    node: str
+    at: float
+    seconds: float
+    update: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One inspection as it lies on disk; `status` is running, finished, failed or killed."""
+
+    id: str
+    folder: Path
+    status: str
+    started: str
+    inspection: dict[str, Any]
+    setup: dict[str, Any]
+    error: str = ""
+    diagnosis: dict[str, Any] | None = None
+    events: tuple[Event, ...] = field(default=())
+
+
+class Trace:
+    """Writes one run; made at intake, closed by `finish` or `fail`."""
+
+    def __init__(self, runs: Path, inspection: dict[str, Any], setup: dict[str, Any]) -> None:
+        self.started = time.time()
+        self.id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        self.folder = runs / self.id
+        self.pictures = self.folder / "pictures"
+        try:
+            self.pictures.mkdir(parents=True)
+        except OSError as error:
+            raise RunError(
+                runs, f"cannot be written ({error.strerror})", "choose another folder with --home"
+            ) from error
+        self._lock = FileLock(self.folder / "lock")
+        self._lock.acquire()
+        self._run: dict[str, Any] = {
+            "format": FORMAT,
+            "id": self.id,
+            "status": "running",
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "inspection": inspection,
+            "setup": setup,
+        }
+        self._steps = 0
+        self._last = self.started
+        self._write()
+
+    def step(self, node: str, update: dict[str, Any]) -> Event:
+        """Append one step of the graph; its seconds are those since the step before."""
+        now = time.time()
+        event = Event(self._steps, node, round(now - self.started, 4), round(now - self._last, 4), _plain(update))
+        self._steps, self._last = self._steps + 1, now
+        with (self.folder / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(event), ensure_ascii=False) + "\n")
+        return event
+
+    def describe(self, **setup: object) -> None:
+        """Add to the run's setup what became known on the way."""
+        self._run["setup"].update(setup)
+        self._write()
+
+    def finish(self, diagnosis: dict[str, Any]) -> None:
+        """Write the diagnosis and let go of the run."""
+        self._close({"status": "finished", "diagnosis": diagnosis})
+
+    def fail(self, error: BaseException) -> None:
+        """Say why the run ended without a diagnosis."""
+        self._close({"status": "failed", "error": f"{type(error).__name__}: {error}"})
+
+    def _close(self, ending: dict[str, Any]) -> None:
+        self._run.update(ending)
+        self._write()
+        self._lock.release()
+
+    def _write(self) -> None:
+        partial = self.folder / "run.json.partial"
+        partial.write_text(json.dumps(self._run, ensure_ascii=False, indent=1), encoding="utf-8")
+        partial.replace(self.folder / "run.json")
+
+
+def read_run(runs: Path, identity: str, *, events: bool = True) -> Run:
+    """The run with this id, or the only one whose id begins so; RunError when there is none."""
+    folder = _folder(runs, identity)
+    try:
+        saved = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        known = {key: saved.get(key) for key in ("inspection", "setup", "diagnosis", "started")}
+        status, error = saved["status"], saved.get("error", "")
+    except (OSError, ValueError, KeyError) as fault:
+        raise RunError(folder, f"not a readable run ({fault})", "remove the folder if it is of no use") from fault
+    if status == "running" and not _locked(folder):
+        status = "killed"
+    steps = tuple(_events(folder)) if events else ()
+    return Run(id=folder.name, folder=folder, status=status, error=error, events=steps, **known)
+
+
+def list_runs(runs: Path) -> list[Run]:
+    """All readable runs, newest first, without their events."""
+    folders = sorted((path for path in runs.glob("*/run.json")), reverse=True) if runs.is_dir() else []
+    return [run for path in folders if (run := _readable(runs, path.parent.name))]
+
+
+def _readable(runs: Path, identity: str) -> Run | None:
+    try:
+        return read_run(runs, identity, events=False)
+    except RunError:
+        return None
+
+
+def _folder(runs: Path, identity: str) -> Path:
+    names = [path.name for path in runs.iterdir() if path.is_dir()] if runs.is_dir() else []
+    fitting = [name for name in names if name == identity] or [name for name in names if name.startswith(identity)]
+    if len(fitting) != 1 or not identity:
+        cause = f"{len(fitting)} runs begin with {identity!r}" if fitting else f"no run {identity!r}"
+        raise RunError(runs, cause, "see `flawlens runs list`")
+    return runs / fitting[0]
+
+
+def _locked(folder: Path) -> bool:
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def _events(folder: Path) -> Iterator[Event]:
+    path = folder / "events.jsonl"
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            yield Event(**json.loads(line))
+        except (ValueError, TypeError):
+            return
+
+
+def _plain(value: Any) -> Any:
+    """Messages become dicts; an artifact is left out of its message, since it is filed as evidence beside it."""
+    if isinstance(value, BaseMessage):
+        kept = value.model_dump(exclude={"artifact", "response_metadata", "additional_kwargs"})
+        return {key: item for key, item in kept.items() if item not in (None, [], {}, "")} | {"content": value.content}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,92 @@
+"""Tool `anomaly_map`: where the part leaves the normal range of its product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from langchain_core.tools import BaseTool, tool
+
+from tools.album import Album
+from tools.detectors import AnomalyMap, Detector
+from tools.drawing import heat_overlay
+from tools.evidence import Evidence, Region
+from tools.image import Box
+
+MOST_REGIONS = 5
+SMALLEST_REGION = 0.0003  # of the picture's area
+
+
+def regions(found: AnomalyMap) -> list[Region]:
+    """Places above the normal range, strongest first: connected, at least 0.03 % of the picture, at most five."""
+    limit = found.calibration.limit
+    if not found.above_normal:
+        return []
+    height, width = found.scores.shape
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((found.scores > limit).astype(np.uint8))
+    places = []
+    for label in range(1, count):
+        x, y, w, h, area = (int(value) for value in stats[label])
+        peak = float(found.scores[y : y + h, x : x + w][labels[y : y + h, x : x + w] == label].max())
+        box = Box.from_pixels(x, y, x + w, y + h, height=height, width=width)
+        share = round(100 * area / (height * width), 2)
+        places.append(Region(box=box, score=round(peak / limit, 3), numbers={"area_percent": share}))
+    places.sort(key=lambda region: -region.score)
+    smallest = 100 * SMALLEST_REGION
+    return [place for place in places if float(place.numbers["area_percent"]) >= smallest][:MOST_REGIONS] or places[:1]
+
+
+def make_anomaly_map(album: Album, detector: Callable[[], Detector]) -> BaseTool:
+    """The tool over this run's part; `detector` is called at the first use, since fitting takes time."""
+
+    @tool(response_format="content_and_artifact")
+    def anomaly_map() -> tuple[str, Evidence]:
+        """Compare every patch of the part with the product's good references and report what leaves the normal range.
+
+        Use it first. Each region has a box in 0-1000 of the part and a score in units of the limit: 1.0 is the edge
+        of the normal range, 1.3 is clearly beyond it. "Nothing above the normal range" means that a region would be
+        an invention. Without references the map only shows patches unlike the rest of the same picture: weak evidence.
+        """
+        found = detector().score(album.part)
+        places = regions(found)
+        evidence = Evidence(
+            tool="anomaly_map",
+            finding=_finding(found, places),
+            above_normal=found.above_normal,
+            regions=places,
+            numbers=_numbers(found),
+            files=[album.save("anomaly_map", heat_overlay(album.part, found, places))],
+        )
+        return evidence.finding, evidence
+
+    return anomaly_map
+
+
+def _numbers(found: AnomalyMap) -> dict[str, float | str]:
+    range_ = found.calibration
+    return {
+        "image_score": round(found.image_score, 3),
+        "limit": round(range_.limit, 3),
+        "probability": round(found.probability, 4),
+        "references": float(range_.normals),
+        "detector": found.detector,
+        "normal_range_from": range_.method,
+    }
+
+
+def _finding(found: AnomalyMap, places: list[Region]) -> str:
+    range_ = found.calibration
+    source = f"{found.detector}; normal range from {range_.method}"
+    strength = "" if range_.normals else " Weaker evidence: no reference was given."
+    ratio = found.image_score / range_.limit
+    if not places:
+        return f"Nothing above the normal range: peak {ratio:.2f} of the limit ({source}).{strength}"
+    listed = "; ".join(
+        f"box {[math.floor(edge) for edge in place.box]} at {place.score:.2f} times the limit,"
+        f" {place.numbers['area_percent']} % of the picture"
+        for place in places
+    )
+    plural = "regions" if len(places) > 1 else "region"
+    return f"{len(places)} {plural} above the normal range: {listed} ({source}).{strength}"

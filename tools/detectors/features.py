@@ -1,0 +1,73 @@
+"""Patch features: a convolutional backbone, read at two depths and averaged over 3x3 neighbours.
+
+Roth et al., Towards Total Recall in Industrial Anomaly Detection (PatchCore), CVPR 2022, section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+
+from tools.detectors import Floats, Pixels
+from tools.resample import resized
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+ASSET = Path(__file__).parent / "assets" / "efficientnet_lite0.onnx"
+
+
+class Backbone(Protocol):
+    """`name` identifies weights and preprocessing; `levels` maps (N, S, S, 3) uint8 to two maps (N, C, h, w)."""
+
+    @property
+    def name(self) -> str: ...
+
+    def levels(self, pixels: Pixels) -> Sequence[Floats]: ...
+
+
+class OnnxBackbone:
+    """EfficientNet-Lite0 (ImageNet) at strides 8 and 16, 40 + 112 channels, on onnxruntime; the weights are packaged."""
+
+    name = "efficientnet_lite0-onnx"
+
+    def levels(self, pixels: Pixels) -> Sequence[Floats]:
+        """Feature maps (N, 40, S/8, S/8) and (N, 112, S/16, S/16) of N square pictures, S a multiple of 16."""
+        signal = (pixels.astype(np.float32) - 127.5) / 127.5
+        outputs: list[Floats] = _session().run(None, {"pixels": signal.transpose(0, 3, 1, 2)})
+        return outputs
+
+
+@cache
+def _session() -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Spinning threads make two processes on two cores ten times slower, not faster.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = 2
+    return onnxruntime.InferenceSession(ASSET, options, providers=["CPUExecutionProvider"])
+
+
+def patches(pixels: Sequence[Pixels], backbone: Backbone, size: int) -> Floats:
+    """Patch features (N, h, w, C) float32 of N pictures of any size, on the grid of the finer level.
+
+    Pictures are stretched to size x size and never cropped, so that corners stay corners.
+    """
+    fine, coarse = backbone.levels(np.stack([resized(picture, size, size) for picture in pixels]))
+    return np.stack([_embed(a, b) for a, b in zip(fine, coarse, strict=True)])
+
+
+def _embed(fine: Floats, coarse: Floats) -> Floats:
+    a, b = _averaged(fine), _averaged(coarse)
+    return np.concatenate([a, resized(b, *a.shape[:2])], axis=2)
+
+
+def _averaged(level: Floats) -> Floats:
+    channels_last = np.ascontiguousarray(level.transpose(1, 2, 0))
+    return np.asarray(cv2.blur(channels_last, (3, 3), borderType=cv2.BORDER_CONSTANT), np.float32)
