@@ -11,7 +11,8 @@ fuse    detector and planner are combined outside the planner
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -22,6 +23,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.types import Command
 
 from agent.diagnosis import Submission
 from agent.fusion import scores, settle, verdict_of
@@ -169,7 +172,7 @@ def with_turns_left(room: Room, state: State) -> Literal["plan", "fuse"]:
 
 def run_tools(room: Room, state: State, asked: AIMessage) -> State:
     """Run the calls of one message and file what they found; a ToolError becomes the tool's answer."""
-    node = ToolNode(list(room.tools), handle_tool_errors=_tool_error)
+    node = ToolNode(list(room.tools), handle_tool_errors=_tool_error, wrap_tool_call=_timed)
     replies: list[ToolMessage] = node.invoke({"messages": [asked]})["messages"]
     filed: list[dict[str, Any]] = []
     for reply in replies:
@@ -179,6 +182,16 @@ def run_tools(room: Room, state: State, asked: AIMessage) -> State:
             reply.content = f"[E{number}] {reply.content}"
             filed.append(reply.artifact)
     return {"messages": [asked, *replies], "evidence": filed}
+
+
+def _timed(request: ToolCallRequest, run: Callable[[ToolCallRequest], ToolMessage | Command[Any]]) -> Any:
+    """Run one call and write its seconds into its evidence."""
+    started = time.perf_counter()
+    reply = run(request)
+    if isinstance(reply, ToolMessage) and isinstance(reply.artifact, Evidence):
+        seconds = round(time.perf_counter() - started, 4)
+        reply.artifact = reply.artifact.model_copy(update={"seconds": seconds})
+    return reply
 
 
 def _tool_error(error: ToolError) -> str:

@@ -132,16 +132,16 @@ def _laid(surface: _Surface, pose: Generator) -> _Surface:
 def _lit(surface: _Surface, pose: Generator) -> Plane:
     """Lambert shading with a soft highlight, a contact shadow, uneven light and a little lens blur."""
     slope = np.dstack([cv2.Sobel(surface.height, cv2.CV_32F, x, 1 - x, scale=1 / 8) for x in (1, 0)])
-    light, halfway = np.array([-0.45, -0.55, 0.70]), np.array([-0.25, -0.30, 0.92])
+    light, halfway = _plane([-0.45, -0.55, 0.70]), _plane([-0.25, -0.30, 0.92])
     steepness = np.sqrt((slope**2).sum(axis=2) + 1)
     facing = (light[2] - slope @ light[:2]) / steepness / light[2]
     shine = np.clip((halfway[2] - slope @ halfway[:2]) / steepness, 0, 1) ** 24
     part = surface.colour * np.clip(facing, 0.25, 1.5)[..., None] + surface.gloss * shine[..., None]
     shadow = 1 - 0.5 * _soft(np.roll(surface.outline, (11, 9), (0, 1)), 9)
     texture = 1 + 0.035 * _grain(pose, 2, 2) + 0.015 * _grain(pose, 190, 190)
-    mat = np.array(surface.bench) * (shadow * texture)[..., None]
+    mat = _plane(surface.bench) * (shadow * texture)[..., None]
     scene = mat + (part - mat) * surface.outline[..., None]
-    y, x = np.mgrid[-1 : 1 : CANVAS * 1j, -1 : 1 : CANVAS * 1j]
+    y, x = _plane(np.mgrid[-1 : 1 : CANVAS * 1j, -1 : 1 : CANVAS * 1j])
     falloff = 1 - pose.uniform(0.04, 0.09) * (x + y) - pose.uniform(0.05, 0.09) * (x**2 + y**2)
     return _soft(scene * falloff[..., None], 0.8)
 

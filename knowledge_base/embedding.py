@@ -39,7 +39,8 @@ def embedding_name() -> str:
 def embed_query(text: str) -> Vector:
     """Unit vector (384,) of what somebody asks."""
     with _ENGINE_LOCK:
-        return _engine().query(text)
+        vector: Vector = _engine().query(text)
+    return vector
 
 
 def embed_passages(texts: Iterable[str], known: Mapping[str, Vector]) -> dict[str, Vector]:

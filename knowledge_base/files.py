@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces the file at once; a crash leaves the old one or the new one. Raises OSError."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
+    """Replaces the file at once: a crash leaves the old one or the new one. Raises OSError."""
+    beside = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with beside.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -71,7 +71,7 @@ class VectorIndex:
         return nearest
 
     def holds(self, count: int, sample: Iterable[Document]) -> bool:
-        """Whether there are `count` documents and each of the sample is the first one found by its own vector."""
+        """Whether there are `count` documents, and each of the sample is found by its own vector."""
         return self._collection.count() == count and all(self._finds(document, count) for document in sample)
 
     def _finds(self, document: Document, count: int) -> bool:
@@ -84,7 +84,9 @@ class VectorIndex:
     def _neighbours(self, query: Vector, limit: int, ids: list[str] | None = None) -> list[tuple[str, float]]:
         if not limit:
             return []
-        found = self._collection.query(query_embeddings=[query], n_results=limit, ids=ids, include=["distances"])
+        found = self._collection.query(
+            query_embeddings=query[np.newaxis], n_results=limit, ids=ids, include=["distances"]
+        )
         distances = found["distances"] or [[]]
         return [(id_, 1.0 - float(d)) for id_, d in zip(found["ids"][0], distances[0], strict=True)]
 
@@ -99,7 +101,7 @@ def build_index(folder: Path, texts: Sequence[Document], vectors: Mapping[str, V
         batch = texts[start : start + _BATCH]
         collection.add(
             ids=[document.id for document in batch],
-            embeddings=[vectors[text_key(document.text)] for document in batch],
+            embeddings=np.array([vectors[text_key(document.text)] for document in batch]),
             documents=[document.text for document in batch],
             metadatas=[{"entry": document.entry, "language": document.language} for document in batch],
         )
@@ -120,9 +122,13 @@ def open_index(folder: Path, texts: Sequence[Document]) -> VectorIndex | None:
 
 
 def _client(folder: Path) -> ClientAPI:
-    """Chroma in a folder, without telemetry and whatever a .env file in the working directory says."""
+    """Chroma in a folder, whatever a .env file in the working directory says of servers and telemetry."""
     import chromadb
     from chromadb.config import Settings
 
-    settings = Settings(_env_file=None, chroma_api_impl="chromadb.api.rust.RustBindingsAPI", anonymized_telemetry=False)
+    settings = Settings(
+        chroma_api_impl="chromadb.api.rust.RustBindingsAPI",
+        chroma_otel_collection_endpoint="",
+        anonymized_telemetry=False,
+    )
     return chromadb.PersistentClient(str(folder), settings=settings)

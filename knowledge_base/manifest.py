@@ -14,7 +14,7 @@ from knowledge_base.index import documents
 
 
 class Manifest(BaseModel):
-    """Name of the index folder in use, the digest of its entries, and the name, size and number of its vectors."""
+    """The index folder in use, the digest of its entries, and the model, size and number of its vectors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -17,9 +17,10 @@ _GAPS: Final = " 。;,、"
 class Passage:
     """One entry that answers a query, in one language.
 
-    `score` is the relevance, 0 (none) to 1 (the entry's own words). `product` is the product asked for when the
-    entry names it, otherwise the first it names, otherwise its family. `text`, at most 900 characters, says how
-    the defect looks, what resembles it, its causes and its repair; `source` is what to cite.
+    `score` is the relevance, 0 (none) to 1 (the entry's own words); hits are not strictly in its order.
+    `product` is the product asked for when the entry names it, otherwise the first that it names, otherwise
+    its family. `text`, at most 900 characters, says how the defect looks, what resembles it, its causes and its
+    repair; `source` is what to cite.
     """
 
     id: str

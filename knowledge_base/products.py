@@ -15,8 +15,8 @@ def closeness(entries: Mapping[str, Entry], product: str | None) -> dict[str, in
     """How close each entry is to a product, 0 nearest; entries of other products and families are left out.
 
     0: names the product. 1: holds for the whole family of the entries that name it (or of this name, when
-    `product` is the name of a family). 2: is general. Nothing is left out for a product that no entry knows: what
-    holds for a family or in general is 0, what names other products 1. Without a product all are 0.
+    `product` is the name of a family). 2: is general. Nothing is left out for a product that no entry knows:
+    what holds for a family or in general is 0, what names other products 1. Without a product all are 0.
     """
     if not (product and product.strip()):
         return dict.fromkeys(entries, 0)

@@ -1,7 +1,7 @@
 """How relevant an entry is to a query, and which of the relevant ones comes first.
 
-The constants were chosen on the shipped entries with 95 queries about defects and products and 60 about anything
-else, in English and Chinese (tests/knowledge_base/test_relevance.py holds them to it).
+The constants were chosen on the shipped entries with 95 queries about defects and products and 60 about
+anything else, in English and Chinese; some of them are in tests/knowledge_base/test_relevance.py.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def fuse(by_meaning: Mapping[str, float], by_words: Mapping[str, float]) -> dict
 
 
 def order(relevant: Mapping[str, float], fused: Mapping[str, float], steps: Mapping[str, int]) -> list[str]:
-    """The relevant entries, first those nearly as relevant as the best; among these the closest to the product."""
+    """The relevant entries: those nearly as relevant as the best first, the closest to the product first."""
     nearly = max(relevant.values(), default=0.0) - _NEARLY
     return sorted(relevant, key=lambda id_: (relevant[id_] < nearly, steps[id_], -fused[id_]))
 

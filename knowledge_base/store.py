@@ -1,7 +1,7 @@
 """The knowledge base: what is known about defects, in Markdown files, found by meaning and by words.
 
-The Markdown is the truth: the shipped entries beside this file, and in the home those that a person added. The
-Chroma index is made from it, and made again whenever it does not agree with it, so a damaged index mends itself.
+The Markdown is the truth: the shipped entries beside this file, and in the home those that a person added.
+The Chroma index is made from it, and made again whenever it does not agree with it: damage mends itself.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _View:
 
 
 class KnowledgeBase:
-    """The entries in `shipped` and those added to `folder`, which any number of threads and processes may share.
+    """The entries in `shipped` and those added to `folder`, which threads and processes may share.
 
     Making one costs nothing; the index is opened, or built, by the first search.
     """
@@ -95,8 +95,8 @@ class KnowledgeBase:
     ) -> Passages:
         """The entries that answer a query, best first, at most `limit`; none when nothing is relevant.
 
-        `product` keeps out what is known of other products only (see `products.closeness`). `language` is "en" or
-        "zh", by default that of the query. Raises KnowledgeError when another process writes for too long.
+        `product` keeps out what is known of other products only (see `products.closeness`). `language` is "en"
+        or "zh", by default that of the query. Raises KnowledgeError when another process writes for too long.
         """
         query = _tidy(query)
         if not query or limit < 1:
@@ -114,10 +114,10 @@ class KnowledgeBase:
         return [*self._entries().values()]
 
     def add(self, folder: Path) -> AddReport:
-        """Copies the entries in a folder and the folders below it into the home; one of a known id replaces it.
+        """Copies the entries in a folder and the folders below it into the home; a known id is replaced.
 
-        Files that are not entries are refused, each with its reason, and the rest is added. Raises KnowledgeError
-        when there is no such folder, and when another process writes for too long.
+        Files that are not entries are refused, each with its reason, and the rest is added. Raises
+        KnowledgeError when there is no such folder, and when another process writes for too long.
         """
         if not folder.is_dir():
             raise KnowledgeError(folder, "is not a folder", "name a folder of entries (*.md)")
@@ -182,7 +182,7 @@ class KnowledgeBase:
         return open_index(self._folder / manifest.index, documents(entries.values()))
 
     def _build(self, entries: Mapping[str, Entry]) -> VectorIndex:
-        """A new index beside the one in use, which other processes may still be reading; older ones are removed."""
+        """A new index beside the one in use, which others may still be reading; older ones are removed."""
         before = read_manifest(self._manifest)
         manifest = describe(f"index-{uuid4().hex}", entries.values())
         texts = documents(entries.values())
@@ -218,8 +218,8 @@ class KnowledgeBase:
         try:
             lock.acquire()
         except filelock.Timeout:
-            cause, remedy = f"has been locked for {LONGEST_WAIT:.0f} s", "wait for, or end, the other flawlens"
-            raise KnowledgeError(self._folder, cause, remedy) from None
+            cause = f"another process has been writing for {LONGEST_WAIT:.0f} s"
+            raise KnowledgeError(self._folder, cause, "wait for it or end it") from None
         try:
             yield
         finally:

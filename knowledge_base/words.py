@@ -1,4 +1,4 @@
-"""Finds entries by the words they share with a query: BM25, and the share of the query that an entry contains."""
+"""Finds entries by the words they share with a query: BM25, and the share of the query an entry contains."""
 
 from __future__ import annotations
 

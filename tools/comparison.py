@@ -17,17 +17,14 @@ Mask = NDArray[np.bool_]
 Kind = Literal["missing", "extra", "changed"]
 
 WORK_SIDE = 768
-DRIFT_SIDES, DRIFT_ROUNDS, DRIFT_STIFFNESS = (160, 320), 3, 0.002
+DRIFT_SIDES, DRIFT_ROUNDS, DRIFT_STIFFNESS, DRIFT_BORDER = (160, 320), 3, 0.005, 4
 REACH = 2
 BORDER = 5
 BASE, NOISE, EDGE = 16.0, 5.0, 0.15
 SPREAD = 2.0
-RIMW = 4
-COVM = 2
-STRIP = 4
 MIN_AREA = 12
 AGREEMENT_SIDE, AGREES, MIN_AGREEMENT = 384, 0.8, 0.15
-MAX_REGIONS = 24
+MAX_REGIONS = 16
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def _overlay(part: Pixels, reference: Pixels) -> tuple[Fit, _Overlay | None]:
     matrix = zoom_part @ np.vstack([fit.matrix, [0, 0, 1]]) @ np.linalg.inv(zoom_reference)
     sources = _sources(matrix, _drift(small_part, small_reference, matrix))
     laid = cv2.remap(small_reference, sources, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    overlay = _Overlay(small_part, laid, _inside(sources, small_reference.shape, BORDER), sources)
+    overlay = _Overlay(small_part, laid, _known(sources, small_reference.shape, BORDER), sources)
     reason = _objection(overlay)
     return replace(fit, refused=reason), None if reason else overlay
 
@@ -113,13 +110,12 @@ def _sources(matrix: Matrix, offset: Plane) -> Plane:
     return np.asarray((places - offset) @ back[:2, :2].T + back[:2, 2], np.float32)
 
 
-def _inside(sources: Plane, shape: tuple[int, ...], border: float) -> Mask:
+def _known(sources: Plane, shape: tuple[int, ...], border: int) -> Mask:
+    """Where the reference says something: `border` pixels inside of it and inside of the part."""
     far = np.array([shape[1], shape[0]]) - 1 - border
-    """Where the reference is known, `border` pixels away from its edge unless that is the part's edge too."""
-    inside = ((sources >= border) & (sources <= far)).all(axis=-1)
-    if border > 4:
-        inside[:STRIP] = inside[-STRIP:] = inside[:, :STRIP] = inside[:, -STRIP:] = False
-    return inside
+    known = ((sources >= border) & (sources <= far)).all(axis=-1)
+    known[:border] = known[-border:] = known[:, :border] = known[:, -border:] = False
+    return np.asarray(known)
 
 
 def _drift(part: Pixels, reference: Pixels, matrix: Matrix) -> Plane:
@@ -132,7 +128,7 @@ def _drift(part: Pixels, reference: Pixels, matrix: Matrix) -> Plane:
         for _ in range(DRIFT_ROUNDS):
             sources = _sources(carried, offset)
             laid = cv2.remap(source.pixels, sources, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            covered = _inside(sources, source.pixels.shape, COVM)
+            covered = _known(sources, source.pixels.shape, DRIFT_BORDER)
             offset += np.clip(_local_step(target.pixels, laid, covered), -1, 1)
     return _resized_offset(offset, part.shape)
 
@@ -147,8 +143,6 @@ def _local_step(part: Plane, laid: Plane, covered: Mask) -> Plane:
     right, down = gradient((part + laid) / 2)
     error = laid - part
     weight = covered / (1 + (error / 0.5) ** 2) ** 2
-    rim = RIMW
-    weight[:rim] = weight[-rim:] = weight[:, :rim] = weight[:, -rim:] = 0
     reach = max(part.shape) // 16
     a, b, c, p, q = (
         smooth(weight * product, reach)

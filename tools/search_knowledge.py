@@ -12,6 +12,10 @@ from knowledge_base.store import KnowledgeBase, Passage
 from tools.evidence import Evidence, ToolError
 
 
+SHOWN = 3
+OWN_PRODUCT = 0.25  # of the score: an entry on the product itself beats a general one that fits a little better
+
+
 class SearchArguments(BaseModel):
     """What to look up."""
 
@@ -30,7 +34,7 @@ def make_search_knowledge(knowledge: KnowledgeBase, product: str | None) -> Base
         """
         if not query.strip():
             raise ToolError("the query is empty; describe what is seen, such as 'thin dark line on metal'")
-        passages = knowledge.search(query, product=product, limit=3)
+        passages = _closest_first(knowledge.search(f"{product or ''} {query}", product=product, limit=8), product)
         if not passages:
             evidence = Evidence(
                 tool="search_knowledge", finding=f"Nothing relevant in the knowledge base for {query!r}."
@@ -48,6 +52,11 @@ def make_search_knowledge(knowledge: KnowledgeBase, product: str | None) -> Base
         return f"{evidence.finding}\n{texts}", evidence
 
     return search_knowledge
+
+
+def _closest_first(passages: list[Passage], product: str | None) -> list[Passage]:
+    """The best passages, those on the product itself ahead of equally good ones on anything."""
+    return sorted(passages, key=lambda passage: -(passage.score + OWN_PRODUCT * (passage.product == product)))[:SHOWN]
 
 
 def _passage(knowledge: KnowledgeBase, passage: Passage) -> dict[str, Any]:

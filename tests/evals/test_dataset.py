@@ -132,6 +132,15 @@ def test_unreadable_masks_say_which_and_why(data: Path, tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
 
 
+def test_low_classes_count_but_low_grey_does_not(tmp_path: Path) -> None:
+    classes = np.array([[0, 1, 2, 3]], np.uint8)
+    soft = np.array([[0, 2, 127, 255]], np.uint8)
+    floating = np.array([[0, np.nan, 0.4, 1]], np.float32)
+    for values, expected in ((classes, [0, 1, 1, 1]), (soft, [0, 0, 0, 1]), (floating, [0, 0, 0, 1])):
+        path = save(tmp_path / "mask.tif", values)
+        assert load_mask(path, height=1, width=4).pixels.tolist() == [[bool(value) for value in expected]]
+
+
 def test_transparent_pixels_are_background(tmp_path: Path) -> None:
     pixels = np.full((4, 6, 4), (255, 0, 255, 0), np.uint8)
     pixels[1, 2] = (35, 164, 54, 255)
