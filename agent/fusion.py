@@ -17,11 +17,11 @@ CERTAIN = 0.001  # no source is believed beyond this
 
 
 def detector_probability(evidence: Sequence[Evidence]) -> float | None:
-    """The calibrated probability of the first anomaly map, if there is one."""
-    for item in evidence:
-        if item.tool == "anomaly_map":
-            return float(item.numbers["probability"])
-    return None
+    """The calibrated probability of the first anomaly map that could tell, if there is one."""
+    told = (
+        item.numbers["probability"] for item in evidence if item.tool == "anomaly_map" and "probability" in item.numbers
+    )
+    return next((float(probability) for probability in told), None)
 
 
 def fuse(detector: float | None, planner: float | None) -> float | None:

@@ -176,7 +176,7 @@ def first_messages(inspection: Inspection, album: Album, turns: int) -> list[Sys
         question=inspection.question,
         turns=turns,
     )
-    return [SystemMessage(render("system")), HumanMessage(task)]
+    return [SystemMessage(render("system")), HumanMessage(task, additional_kwargs={"product": inspection.product})]
 
 
 def shortcomings(inspection: Inspection, evidence: list[dict[str, Any]], outcome: str) -> list[str]:

@@ -145,13 +145,13 @@ def _paired(kind: Path, pictures: list[Path], truth: Path) -> tuple[list[Sample]
         return [Sample(path, GOOD, ()) for path in pictures], []
     masks = _masks_by_name(truth)
     claims = Counter(path.stem for path in list_images(kind)[0])
-    problems = [
-        Problem(str(path), "ambiguous mask", f"{claims[path.stem]} pictures are called {path.stem}")
-        if claims[path.stem] > 1
-        else Problem(str(path), "no mask", f"no {path.stem}_mask.* in {truth}")
-        for path in pictures
-        if claims[path.stem] > 1 or path.stem not in masks
-    ]
+    problems = []
+    for path in pictures:
+        if claims[path.stem] > 1:
+            text = f"{claims[path.stem]} pictures are called {path.stem}"
+            problems.append(Problem(str(path), "ambiguous mask", text))
+        elif path.stem not in masks:
+            problems.append(Problem(str(path), "no mask", f"no {path.stem}_mask.* in {truth}"))
     problems += [
         Problem(str(paths[0]), "mask without picture", f"no {name}.* in {kind}")
         for name, paths in masks.items()

@@ -6,7 +6,9 @@ files are missing. So no folder is written twice, and `open_index` makes sure of
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -112,13 +114,24 @@ def open_index(folder: Path, texts: Sequence[Document]) -> VectorIndex | None:
     """The index in a folder; None when it does not hold these documents, or no longer."""
     from chromadb.errors import ChromaError
 
-    if not (folder / _SQLITE).is_file():
+    if not _is_sound(folder / _SQLITE):
         return None
     try:
         index = VectorIndex(_client(folder).get_collection(_COLLECTION, embedding_function=None))
         return index if index.holds(len(texts), [*texts[:1], *texts[-1:]]) else None
     except ChromaError:
         return None
+
+
+def _is_sound(database: Path) -> bool:
+    """Whether SQLite finds its file undamaged; Chroma opens a missing one as empty and panics on others."""
+    if not database.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("PRAGMA quick_check").fetchone() == ("ok",))
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _client(folder: Path) -> ClientAPI:

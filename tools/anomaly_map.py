@@ -10,13 +10,15 @@ import numpy as np
 from langchain_core.tools import BaseTool, tool
 
 from tools.album import Album
-from tools.detectors import AnomalyMap, Detector
+from tools.detectors import AnomalyMap, Detector, Pixels
 from tools.drawing import heat_overlay
 from tools.evidence import Evidence, Region
+from tools.foreground import part_mask
 from tools.image import Box
 
 MOST_REGIONS = 5
 SMALLEST_REGION = 0.0003  # of the picture's area
+COMPARABLE = 0.5  # share of the part beyond the normal range from which on it is rather another product
 
 
 def regions(found: AnomalyMap) -> list[Region]:
@@ -38,6 +40,11 @@ def regions(found: AnomalyMap) -> list[Region]:
     return [place for place in places if float(place.numbers["area_percent"]) >= smallest][:MOST_REGIONS] or places[:1]
 
 
+def share_beyond(found: AnomalyMap, pixels: Pixels) -> float:
+    """Share (0-1) of the part, background left out, that lies beyond the normal range."""
+    return float((found.scores[part_mask(pixels)] > found.calibration.limit).mean())
+
+
 def make_anomaly_map(album: Album, detector: Callable[[], Detector]) -> BaseTool:
     """The tool over this run's part; `detector` is called at the first use, since fitting takes time."""
 
@@ -50,6 +57,9 @@ def make_anomaly_map(album: Album, detector: Callable[[], Detector]) -> BaseTool
         an invention. Without references the map only shows patches unlike the rest of the same picture: weak evidence.
         """
         found = detector().score(album.part)
+        if found.calibration.normals and (share := share_beyond(found, album.part)) > COMPARABLE:
+            evidence = _not_comparable(found, share)
+            return evidence.finding, evidence
         places = regions(found)
         evidence = Evidence(
             tool="anomaly_map",
@@ -62,6 +72,13 @@ def make_anomaly_map(album: Album, detector: Callable[[], Detector]) -> BaseTool
         return evidence.finding, evidence
 
     return anomaly_map
+
+
+def _not_comparable(found: AnomalyMap, share: float) -> Evidence:
+    why = f"{share:.0%} of the part lies beyond the normal range of the references: another product, view or light"
+    finding = f"The references are not comparable with the part: {why}. No statement about defects."
+    limit = round(found.calibration.limit, 3)
+    return Evidence(tool="anomaly_map", finding=finding, numbers={"refused": why, "limit": limit})
 
 
 def _numbers(found: AnomalyMap) -> dict[str, float | str]:

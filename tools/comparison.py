@@ -22,6 +22,7 @@ REACH = 2
 BORDER = 5
 BASE, NOISE, EDGE = 16.0, 5.0, 0.15
 SPREAD = 2.0
+CLIPPED, BOTHW, WREACH, NCLIP = 250, 0.1, 12, 8.0
 MIN_AREA = 12
 AGREEMENT_SIDE, AGREES, MIN_AGREEMENT = 384, 0.8, 0.15
 MAX_REGIONS = 16
@@ -204,13 +205,21 @@ def _deviation(overlay: _Overlay) -> Plane:
 
 
 def _channel_deviation(part: Pixels, laid: Pixels, covered: Mask) -> Plane:
-    first = cv2.GaussianBlur(part.astype(np.float32), (0, 0), 1)
-    second = cv2.GaussianBlur(_relit(laid, part, covered), (0, 0), 1)
+    relit = _relit(laid, part, covered)
+    ceiling = np.where(laid >= CLIPPED, np.float32(255), relit)
+    part, relit, ceiling = (cv2.GaussianBlur(p, (0, 0), 1) for p in (part.astype(np.float32), relit, ceiling))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * REACH + 1, 2 * REACH + 1))
-    (low, high), (low2, high2) = ((cv2.erode(p, disc), cv2.dilate(p, disc)) for p in (first, second))
-    outside = np.maximum.reduce([first - high2, low2 - first, second - high, low - second])
-    noise = 1.48 * float(np.median(np.abs(first - second)[covered]))
-    return np.maximum(outside, 0) / (BASE + NOISE * noise + EDGE * np.maximum(high - low, high2 - low2))
+    low, high, low_laid, high_laid = (
+        cv2.erode(part, disc),
+        cv2.dilate(part, disc),
+        cv2.erode(relit, disc),
+        cv2.dilate(ceiling, disc),
+    )
+    outside = np.maximum.reduce([part - high_laid, low_laid - part, relit - high, low - ceiling])
+    reach = max(part.shape) // WREACH
+    error = np.minimum(np.minimum(np.abs(part - relit), np.abs(part - ceiling)), NCLIP) * covered
+    noise = 1.25 * smooth(error, reach) / np.maximum(smooth(covered.astype(np.float32), reach), 0.01)
+    return np.maximum(outside, 0) / (BASE + NOISE * noise + EDGE * np.maximum(high - low, high_laid - low_laid))
 
 
 def _relit(laid: Pixels, part: Pixels, covered: Mask) -> Plane:
@@ -228,15 +237,16 @@ def _relit(laid: Pixels, part: Pixels, covered: Mask) -> Plane:
     place = {power: y[::stride][rows] ** power[0] * x[::stride][columns] ** power[1] for power in powers}
     terms = np.stack([place[power] * source for power in powers] + [128 * place[p] for p in ((0, 0), (0, 1), (1, 0))])
     even = np.eye(len(terms))[0]
-    weight = np.ones_like(target)
+    trust = np.where((target >= CLIPPED) & (source >= CLIPPED), BOTHW, 1).astype(np.float32)
+    found = even
     for _ in range(6):
+        error = target - found @ terms
+        weight = trust / (1 + (error / max(3 * float(np.median(np.abs(error))), 4)) ** 2) ** 2
         normal = (terms * weight) @ terms.T + len(target) * np.eye(len(terms))
         found = np.linalg.solve(normal, (terms * weight) @ target + len(target) * even)
-        error = target - found @ terms
-        weight = 1 / (1 + (error / max(3 * float(np.median(np.abs(error))), 4)) ** 2) ** 2
     gain = sum(found[k] * np.outer(y**i, x**j) for k, (i, j) in enumerate(powers))
     offset = 128 * (found[-3] + found[-2] * x[None] + found[-1] * y[:, None])
-    return np.asarray(gain * laid + offset, np.float32)
+    return np.clip(gain * laid + offset, 0, 255).astype(np.float32)
 
 
 def _spread(reference: Pixels, others: Sequence[Pixels]) -> Plane | None:

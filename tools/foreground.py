@@ -11,7 +11,7 @@ from tools.resample import resized, to_lab
 
 WORKING_SIDE = 256
 BACKGROUND_REACH = 14.0  # Lab distance that still counts as background
-EVEN_BORDER = 0.75  # share of the border that must look alike
+EVEN_BORDER = 0.6  # share of the border that must look alike
 PLAUSIBLE = (0.03, 0.97)  # share of the picture a part can take
 
 
@@ -29,10 +29,21 @@ def part_mask(pixels: Pixels) -> npt.NDArray[np.bool_]:
 
 
 def _without_holes(background: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The part: everything but the background that is connected to the border, freed of specks."""
+    """The part: the large pieces that are not background connected to the border."""
     _, labels = cv2.connectedComponents(background.astype(np.uint8))
     edges = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     part = ~(np.isin(labels, edges[edges > 0]))
     kernel = np.ones((5, 5), np.uint8)
     opened = cv2.morphologyEx(part.astype(np.uint8), cv2.MORPH_OPEN, kernel)
-    return cv2.morphologyEx(opened, cv2.MORPH_CLOSE, kernel).astype(np.bool_)
+    return _large_pieces(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, kernel))
+
+
+def _large_pieces(pieces: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """The largest piece, and others of a tenth of its area that keep clear of the border (which cuts off strangers)."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(pieces)
+    if count < 2:
+        return np.zeros(labels.shape, np.bool_)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    inside = (stats[1:, :2] > 0).all(axis=1) & ((stats[1:, :2] + stats[1:, 2:4]) < labels.shape[0]).all(axis=1)
+    kept = (areas == areas.max()) | (inside & (areas > areas.max() / 10))
+    return np.isin(labels, 1 + np.flatnonzero(kept))

@@ -13,18 +13,18 @@ from tools.evidence import Evidence, Region
 # Log-odds that a finding of another tool adds to the detector's own.
 AGREES = 1.5
 NOTHING_DIFFERS = -1.0
-BESIDE_THE_PART = -1.5
+BESIDE_THE_PART = -2.5
 NO_VISIBLE_MARK = -0.3
 
 Suspect = tuple[str, Region]
 SET_ASIDE = "Set the part aside and have a person look at it [general practice]"
 
 
-def answer(evidence: Sequence[Evidence], suspects: Sequence[Suspect]) -> Submission:
+def answer(evidence: Sequence[Evidence], suspects: Sequence[Suspect], product: str | None) -> Submission:
     """The submission that the evidence supports; every claim cites the evidence it comes from."""
     probability, reasons = weigh(evidence)
     verdict = _verdict(probability)
-    passage = _entry_for(evidence)
+    passage = _entry_for(evidence, product)
     summary = " ".join(text for value, text in reasons if value >= 0 or verdict != "defective")
     opposing = [text for value, text in reasons if (value < 0) == (verdict == "defective") and value != 0]
     return Submission(
@@ -39,7 +39,12 @@ def answer(evidence: Sequence[Evidence], suspects: Sequence[Suspect]) -> Submiss
 
 def weigh(evidence: Sequence[Evidence]) -> tuple[float, list[tuple[float, str]]]:
     """Probability of a defect, and each finding with the log-odds that it adds (0: it only informs)."""
-    reasons = [(_weight(item), f"{item.finding} [{item.id}]") for item in evidence if item.tool != "search_knowledge"]
+    looks = sum(item.tool == "zoom" for item in evidence)
+    reasons = [
+        (_weight(item) / (looks if item.tool == "zoom" else 1), f"{item.finding} [{item.id}]")
+        for item in evidence
+        if item.tool != "search_knowledge"
+    ]
     total = sum(value for value, _ in reasons)
     return 1 / (1 + math.exp(-max(min(total, 12.0), -12.0))), reasons
 
@@ -63,16 +68,21 @@ def _verdict(probability: float) -> Verdict:
     return "normal" if probability <= low else "defective" if probability >= high else "uncertain"
 
 
-def _entry_for(evidence: Sequence[Evidence]) -> dict[str, Any] | None:
-    """The best entry found with the measured words; entries on normal variation only warn."""
-    looked = False
-    for item in evidence:
-        looked = looked or item.tool == "zoom"
-        if looked and item.tool == "search_knowledge":
-            for passage in item.passages:
-                if passage.get("disposition", "accept") != "accept":
-                    return {**passage, "evidence": item.id}
-    return None
+def _entry_for(evidence: Sequence[Evidence], product: str | None) -> dict[str, Any] | None:
+    """The entry that names the mark, or None; entries that only describe normal variation do not.
+
+    First what the measured words found on the product itself, then the product's most typical defect, then anything.
+    """
+    first_look = next((number for number, item in enumerate(evidence) if item.tool == "zoom"), len(evidence))
+    found = [
+        (number > first_look, {**passage, "evidence": item.id})
+        for number, item in enumerate(evidence)
+        for passage in item.passages
+        if passage.get("disposition", "accept") != "accept"
+    ]
+    own = [(measured, passage) for measured, passage in found if passage["product"] == product]
+    ranked = [*sorted(own, key=lambda pair: not pair[0]), *(pair for pair in found if pair[0])]
+    return ranked[0][1] if ranked else None
 
 
 def _defect(evidence: Sequence[Evidence], suspect: Suspect, passage: dict[str, Any] | None) -> Defect:

@@ -65,6 +65,12 @@ def test_missing_pictures_masks_and_templates_are_listed_by_entry(data: Path) ->
     assert {problem.where for problem in validate(read)} == {image.key for image in read.images}
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\ud800"])
+def test_impossible_names_are_missing_files(name: str, tmp_path: Path) -> None:
+    entries = {f"VisA/pcb1/test/good/{name}": entry()}
+    assert kinds(read_mmad(tmp_path, write(tmp_path / "mmad.json", entries))) == ["missing file"]
+
+
 def test_questions_about_our_own_pictures_are_valid(data: Path) -> None:
     read = read_mmad(data.parent, data / "mmad" / "mmad_style_shared_images.json")
     assert len(read.images) == 311
@@ -96,6 +102,20 @@ def test_the_flag_agrees_with_every_key_that_the_published_run_read_right(
         assert image.dataset == "GoodsAD"
         assert "/test/good/" not in image.key
         assert "good" in image.key.lower()
+
+
+@pytest.mark.parametrize(
+    ("key", "anomalous"),
+    [
+        ("goods/box/test/broken/1.png", True),
+        ("VisA/good/test/not_good/1.png", True),
+        ("VisA/box/good/bad/good.png", True),
+        ("GoodsAD/box/test/good/1.jpg", False),
+    ],
+)
+def test_only_the_folder_of_the_picture_makes_it_good(key: str, anomalous: bool, tmp_path: Path) -> None:
+    (image,) = read_mmad(tmp_path, write(tmp_path / "mmad.json", {key: entry()})).images
+    assert image.anomalous is anomalous
 
 
 def test_object_questions_fold_to_one_subtask(tmp_path: Path) -> None:
@@ -157,7 +177,11 @@ ENTRIES = JSON | st.fixed_dictionaries(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(entries=st.dictionaries(st.text(max_size=300) | st.just("VisA/a/b/1.png"), ENTRIES, max_size=3))
+@given(
+    entries=st.dictionaries(
+        st.text(max_size=9) | st.builds("VisA/a/b/{}".format, st.text(max_size=400)), ENTRIES, max_size=3
+    )
+)
 def test_no_single_entry_can_stop_the_run(entries: dict[str, Any], tmp_path: Path) -> None:
     read = read_mmad(tmp_path, write(tmp_path / "mmad.json", entries))
     validate(read)
