@@ -14,7 +14,7 @@ from tools.image import Box
 Verdict = Literal["normal", "defective", "uncertain"]
 Severity = Literal["minor", "major", "critical"]
 Disposition = Literal["accept", "rework", "repair", "scrap", "hold"]
-Outcome = Literal["submitted", "turn_limit", "no_call", "failed"]
+Outcome = Literal["submitted", "turn_limit", "no_call"]
 Text = Annotated[str, Field(max_length=600)]
 
 

@@ -23,10 +23,10 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
-from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.prebuilt.tool_node import ToolCallRequest, ToolInvocationError
 from langgraph.types import Command
 
-from agent.diagnosis import Submission
+from agent.diagnosis import Outcome, Submission
 from agent.fusion import scores, settle, verdict_of
 from agent.submission import SUBMIT, SubmissionError, check, submit_tool
 from prompts import render
@@ -44,7 +44,7 @@ class State(TypedDict, total=False):
     turns: int
     audited: bool
     submission: dict[str, Any]
-    outcome: Literal["submitted", "turn_limit", "no_call"]
+    outcome: Outcome
     result: dict[str, Any]
 
 
@@ -124,7 +124,7 @@ def remind(state: State) -> State:  # noqa: ARG001
 def submit(state: State) -> State:
     """Check the answer; what is wrong with it goes back like any tool error."""
     evidence = [Evidence(**item) for item in state.get("evidence", [])]
-    replies = []
+    replies: list[AnyMessage] = []
     update: State = {}
     for call in _calls(state["messages"][-1]):
         text, status = "not run: the answer was submitted in the same reply", "error"
@@ -141,8 +141,7 @@ def submit(state: State) -> State:
 
 def after_submit(room: Room, state: State) -> Literal["plan", "audit", "fuse"]:
     """A refused answer goes back to the planner, a first answer to the audit, a second one to the fusion."""
-    accepted = state["messages"][-1].status == "success"
-    if accepted:
+    if any(isinstance(reply, ToolMessage) and reply.status == "success" for reply in state["messages"][-1:]):
         return "fuse" if state.get("audited") or state["turns"] >= room.most_turns else "audit"
     return with_turns_left(room, state)
 
@@ -195,6 +194,9 @@ def _timed(request: ToolCallRequest, run: Callable[[ToolCallRequest], ToolMessag
 
 
 def _tool_error(error: ToolError) -> str:
+    # With a wrapper around the calls, ToolNode hands every exception to this function, whatever its annotation says.
+    if not isinstance(error, (ToolError, ToolInvocationError)):
+        raise error
     return str(error)
 
 

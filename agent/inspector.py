@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,15 @@ from agent.diagnosis import Diagnosis, Inspection, Repair
 from agent.trace import Event, Run, Trace, read_run
 from prompts import prompts_hash, render
 from tools.drawing import at_most
+from tools.evidence import Evidence
 from tools.image import LoadedImage, load_images
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import HumanMessage, SystemMessage
+    from langchain_core.messages import AnyMessage
     from langchain_core.runnables import RunnableConfig
 
+    from agent.graph import State
     from tools.album import Album
     from tools.detectors import Detector
 
@@ -78,15 +80,16 @@ class Inspector:
         watch(trace.step("intake", {"images": _pictures(album)}))
         tools = toolbox(album, lambda: self._detector(references), self.knowledge, inspection.product)
         room = Room(self.planner, tools, survey_calls(inspection))
-        state: dict[str, Any] = {"messages": first_messages(inspection, album, MOST_TURNS)}
-        evidence: list[dict[str, Any]] = []
-        for update in build_graph(room).stream(state, GRAPH_SETTINGS, stream_mode="updates"):
-            for node, change in update.items():
-                evidence += (change or {}).get("evidence", [])
-                state.update(change or {})
+        state: State = {"messages": first_messages(inspection, album, MOST_TURNS)}
+        steps: Iterator[Any] = build_graph(room).stream(state, GRAPH_SETTINGS, stream_mode=["updates", "values"])
+        for kind, chunk in steps:
+            if kind == "values":
+                state = chunk
+                continue
+            for node, change in chunk.items():
                 watch(trace.step(node, change or {}))
         seconds = round(time.perf_counter() - started, 3)
-        trace.finish(self._diagnosis(inspection, trace.id, album, state, evidence, seconds).model_dump(mode="json"))
+        trace.finish(self._diagnosis(inspection, trace.id, album, state, seconds).model_dump(mode="json"))
 
     def _detector(self, references: list[LoadedImage]) -> Detector:
         from tools.detectors.features import OnnxBackbone
@@ -105,10 +108,10 @@ class Inspector:
         inspection: Inspection,
         run_id: str,
         album: Album,
-        state: dict[str, Any],
-        evidence: list[dict[str, Any]],
+        state: State,
         seconds: float,
     ) -> Diagnosis:
+        evidence = [Evidence(**item) for item in state.get("evidence", [])]
         result = state["result"]
         answer = result.get("answer") or {
             "defects": [],
@@ -164,7 +167,7 @@ def survey_calls(inspection: Inspection) -> list[tuple[str, dict[str, Any]]]:
     return calls
 
 
-def first_messages(inspection: Inspection, album: Album, turns: int) -> list[SystemMessage | HumanMessage]:
+def first_messages(inspection: Inspection, album: Album, turns: int) -> list[AnyMessage]:
     """System text and task; the pictures are named by id and travel apart from the state."""
     from langchain_core.messages import HumanMessage, SystemMessage
 
@@ -179,7 +182,7 @@ def first_messages(inspection: Inspection, album: Album, turns: int) -> list[Sys
     return [SystemMessage(render("system")), HumanMessage(task, additional_kwargs={"product": inspection.product})]
 
 
-def shortcomings(inspection: Inspection, evidence: list[dict[str, Any]], outcome: str) -> list[str]:
+def shortcomings(inspection: Inspection, evidence: Sequence[Evidence], outcome: str) -> list[str]:
     """Why this result deserves less trust than a full one."""
     found = []
     if outcome != "submitted":
@@ -187,8 +190,8 @@ def shortcomings(inspection: Inspection, evidence: list[dict[str, Any]], outcome
     if not inspection.references:
         found.append("no reference of a good part: the anomaly map is weak evidence")
     for item in evidence:
-        if "refused" in item["numbers"]:
-            found.append(f"{item['tool']} could not be used: {item['numbers']['refused']}")
+        if "refused" in item.numbers:
+            found.append(f"{item.tool} could not be used: {item.numbers['refused']}")
     return found
 
 

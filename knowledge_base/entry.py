@@ -39,6 +39,8 @@ SECTION_HEADINGS: Final[dict[Language, dict[str, str]]] = {
 MOST_BYTES: Final = 64 * 1024
 
 _FORM = "give it the form of the files in knowledge_base/entries"
+# They would act on the terminal, or turn the direction of the text, wherever a passage is shown.
+_CONTROLS: Final = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 _T = TypeVar("_T")
 
 
@@ -58,7 +60,7 @@ def _every_language(texts: dict[Language, _T]) -> dict[Language, _T]:
     return texts
 
 
-Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^\n\t{_CONTROLS}]+$")]
 Titles = Annotated[dict[Language, Line], AfterValidator(_every_language)]
 Aliases = Annotated[dict[Language, tuple[Line, ...]], AfterValidator(_every_language)]
 
@@ -132,13 +134,16 @@ def _front_matter(path: Path) -> tuple[dict[str, object], str]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise KnowledgeError(path, f"is larger than {MOST_BYTES} bytes", "split it into entries")
-        metadata, body = frontmatter.parse(path.read_text(encoding="utf-8-sig"), handler=YAMLHandler())
+        text = path.read_text(encoding="utf-8-sig")
+        metadata, body = frontmatter.parse(text, handler=YAMLHandler())
     except OSError as error:
         raise KnowledgeError(path, f"cannot be read ({error.strerror})", "check the file and its rights") from None
     except UnicodeDecodeError:
         raise KnowledgeError(path, "is not UTF-8 text", "save it as UTF-8") from None
     except (yaml.YAMLError, ValueError) as error:
         raise KnowledgeError(path, f"front matter is not YAML ({' '.join(str(error).split())})", _FORM) from None
+    if re.search(f"[{_CONTROLS}]", text):
+        raise KnowledgeError(path, "has control characters in it", "remove them")
     if not metadata:
         raise KnowledgeError(path, "has no front matter between '---' lines", _FORM)
     return {str(field): value for field, value in metadata.items()}, body

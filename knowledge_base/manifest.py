@@ -47,4 +47,5 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Puts the index of a manifest in use, at once."""
     write_atomically(path, manifest.model_dump_json(indent=2).encode())

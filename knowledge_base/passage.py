@@ -61,7 +61,7 @@ def _text(entry: Entry, language: Language) -> str:
 def _line(entry: Entry, language: Language, field: str) -> str:
     said: str | tuple[str, ...] = getattr(entry.sections[language], field)
     colon, stop = (": ", "; ") if language == "en" else (":", ";")
-    said = said if isinstance(said, str) else stop.join(said)
+    said = said if isinstance(said, str) else stop.join(point.rstrip(".。") for point in said)
     return SECTION_HEADINGS[language][field] + colon + " ".join(said.split())
 
 

@@ -101,7 +101,7 @@ class KnowledgeBase:
         query = _tidy(query)
         if not query or limit < 1:
             return []
-        spoken = _language(query if language is None else language)
+        spoken = _language(query, language)
         best = islice(self._current().best(query, product), limit)
         return [passage(entry, spoken, product_of(entry, product), round(score, 3)) for entry, score in best]
 
@@ -249,6 +249,7 @@ def _tidy(query: str) -> str:
     return " ".join(query.encode("utf-8", "replace").decode().split())[:MOST_QUERY_CHARACTERS]
 
 
-def _language(text: str) -> Language:
-    """Chinese for a text in Chinese, and for a name of the language; otherwise English."""
-    return "zh" if text.startswith("zh") or re.search("[\u3400-\u9fff]", text) else "en"
+def _language(query: str, asked: str | None) -> Language:
+    """The language asked for ("zh-CN" is Chinese), else Chinese for a query with Chinese in it, else English."""
+    chinese = re.search("[\u3400-\u9fff]", query) if asked is None else asked.lower().startswith("zh")
+    return "zh" if chinese else "en"

@@ -25,7 +25,7 @@ def make_compare(album: Album) -> BaseTool:
 
     @tool(args_schema=CompareArguments, response_format="content_and_artifact")
     def compare_with_reference(reference: str = "reference_1") -> tuple[str, Evidence]:
-        """Lay a good reference over the part (shift, turn, scale, then local), even out the light and report differences.
+        """Lay a good reference over the part (shift, turn, scale, then local), even out the light, report differences.
 
         Best for parts that always look the same (boards, prints, assemblies): missing, extra, displaced and wrong
         things. Regions have a score in units of what noise and registration explain; 1.0 is the edge. When the

@@ -20,9 +20,9 @@ WORK_SIDE = 768
 DRIFT_SIDES, DRIFT_ROUNDS, DRIFT_STIFFNESS, DRIFT_BORDER = (160, 320), 3, 0.005, 4
 REACH = 2
 BORDER = 5
-BASE, NOISE, EDGE = 16.0, 5.0, 0.15
+BASE, NOISE, EDGE = 18.0, 5.0, 0.15
 SPREAD = 2.0
-CLIPPED, BOTHW, WREACH, NCLIP = 250, 0.1, 12, 8.0
+CLIPPED, BOTHW, FAINT = 250, 0.03, 8.0
 MIN_AREA = 12
 AGREEMENT_SIDE, AGREES, MIN_AGREEMENT = 384, 0.8, 0.15
 MAX_REGIONS = 16
@@ -113,8 +113,8 @@ def _sources(matrix: Matrix, offset: Plane) -> Plane:
 
 def _known(sources: Plane, shape: tuple[int, ...], border: int) -> Mask:
     """Where the reference says something: `border` pixels inside of it and inside of the part."""
-    far = np.array([shape[1], shape[0]]) - 1 - border
-    known = ((sources >= border) & (sources <= far)).all(axis=-1)
+    x, y = sources[..., 0], sources[..., 1]
+    known = (x >= border) & (y >= border) & (x <= shape[1] - 1 - border) & (y <= shape[0] - 1 - border)
     known[:border] = known[-border:] = known[:, :border] = known[:, -border:] = False
     return np.asarray(known)
 
@@ -189,7 +189,8 @@ def _grey(picture: Pixels) -> Pixels:
 
 
 def _is_grey(picture: Pixels) -> bool:
-    return int(np.ptp(picture.astype(np.int16), axis=-1).max()) < 12
+    red, green, blue = cv2.split(picture)
+    return max(float(cv2.absdiff(a, b).max()) for a, b in ((red, green), (green, blue), (blue, red))) < 12
 
 
 def _deviation(overlay: _Overlay) -> Plane:
@@ -216,9 +217,7 @@ def _channel_deviation(part: Pixels, laid: Pixels, covered: Mask) -> Plane:
         cv2.dilate(ceiling, disc),
     )
     outside = np.maximum.reduce([part - high_laid, low_laid - part, relit - high, low - ceiling])
-    reach = max(part.shape) // WREACH
-    error = np.minimum(np.minimum(np.abs(part - relit), np.abs(part - ceiling)), NCLIP) * covered
-    noise = 1.25 * smooth(error, reach) / np.maximum(smooth(covered.astype(np.float32), reach), 0.01)
+    noise = 1.25 * float(np.minimum(np.maximum(relit - part, part - ceiling), FAINT)[covered].clip(0).mean())
     return np.maximum(outside, 0) / (BASE + NOISE * noise + EDGE * np.maximum(high - low, high_laid - low_laid))
 
 
@@ -239,9 +238,9 @@ def _relit(laid: Pixels, part: Pixels, covered: Mask) -> Plane:
     even = np.eye(len(terms))[0]
     trust = np.where((target >= CLIPPED) & (source >= CLIPPED), BOTHW, 1).astype(np.float32)
     found = even
-    for _ in range(6):
+    for scale in (64, 32, 16, 8, 4, 4):
         error = target - found @ terms
-        weight = trust / (1 + (error / max(3 * float(np.median(np.abs(error))), 4)) ** 2) ** 2
+        weight = trust / (1 + (error / max(3 * float(np.median(np.abs(error))), scale)) ** 2) ** 2
         normal = (terms * weight) @ terms.T + len(target) * np.eye(len(terms))
         found = np.linalg.solve(normal, (terms * weight) @ target + len(target) * even)
     gain = sum(found[k] * np.outer(y**i, x**j) for k, (i, j) in enumerate(powers))

@@ -35,10 +35,10 @@ def _without_holes(background: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     part = ~(np.isin(labels, edges[edges > 0]))
     kernel = np.ones((5, 5), np.uint8)
     opened = cv2.morphologyEx(part.astype(np.uint8), cv2.MORPH_OPEN, kernel)
-    return _large_pieces(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, kernel))
+    return _large_pieces(np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, kernel), np.uint8))
 
 
-def _large_pieces(pieces: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+def _large_pieces(pieces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """The largest piece, and others of a tenth of its area that keep clear of the border (which cuts off strangers)."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(pieces)
     if count < 2:

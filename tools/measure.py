@@ -59,7 +59,7 @@ def _described(
 ) -> Measured:
     points = np.argwhere(mark)[:, ::-1].astype(np.float32)
     sides = sorted(side + 1 for side in cv2.minAreaRect(points)[1])
-    shift = np.median(lab[mark], axis=0) - np.median(ring, axis=0)
+    shift = (np.median(lab[mark], axis=0) - np.median(ring, axis=0)).astype(np.float32)
     contrast = float(np.linalg.norm(shift))
     numbers: dict[str, float | str] = {
         "length_px": round(sides[1], 1),

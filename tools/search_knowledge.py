@@ -8,9 +8,9 @@ from typing import Any
 from langchain_core.tools import BaseTool, tool
 from pydantic import BaseModel, Field
 
-from knowledge_base.store import KnowledgeBase, Passage
+from knowledge_base.passage import Passage
+from knowledge_base.store import KnowledgeBase
 from tools.evidence import Evidence, ToolError
-
 
 SHOWN = 3
 OWN_PRODUCT = 0.25  # of the score: an entry on the product itself beats a general one that fits a little better

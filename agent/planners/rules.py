@@ -32,7 +32,7 @@ class RulesPlanner(BaseChatModel):
     def _llm_type(self) -> str:
         return "rules"
 
-    def bind_tools(self, tools: Sequence[Any], **_: Any) -> RulesPlanner:  # type: ignore[override]
+    def bind_tools(self, tools: Sequence[Any], **_: Any) -> RulesPlanner:
         """A copy that may call these tools."""
         return self.model_copy(update={"offered": tuple(tool.name for tool in tools if isinstance(tool, BaseTool))})
 

@@ -25,7 +25,7 @@ A hair lies on the surface.
 Looks bad.
 
 ### Causes
-- Hard contact
+- Hard contact.
 - Grit on the
   conveyor
 

@@ -28,7 +28,7 @@ def test_an_entry_is_read_in_both_languages(scratch: Path) -> None:
         ("screw", "cookie"),
     )
     assert entry.sections["zh"].looks == "细长的亮线。"
-    assert entry.sections["en"].causes == ("Hard contact", "Grit on the conveyor")
+    assert entry.sections["en"].causes == ("Hard contact.", "Grit on the conveyor")
     assert entry.sections["en"].prevention == ("Keep the line clean",)
 
 
@@ -50,6 +50,9 @@ BROKEN = {
     "a section too many": ("## 中文", "### Notes\nNone.\n\n## 中文", "'### Notes'"),
     "text before the headings": ("## English", "Hello\n\n## English", "before"),
     "prose for a list": ("- Polish it", "Polish it", "sections.en.repair"),
+    "an escape sequence": ("Looks bad.", "Looks \x1b[2Jbad.", "control characters"),
+    "an escaped escape sequence": ("source: our own", 'source: "our\\e[2J"', "source"),
+    "a title on two lines": ("zh: 划痕}", 'zh: "划\\n痕"}', "title.zh"),
     "YAML that does not parse": ("products: [", "products: [[", "YAML"),
     "YAML that makes objects": ("source: our own", "source: !!python/object/apply:os.getcwd []", "YAML"),
 }

@@ -29,7 +29,7 @@ def test_each_is_found_by_its_title_and_its_first_alias(shipped: KnowledgeBase) 
         for entry in shipped.list()
         for language in LANGUAGES
         for name in (entry.title[language], *entry.aliases[language][:1])
-        for product in entry.products or [None]
+        for product in entry.products[:1] or [None]
         if entry.id not in [hit.id for hit in shipped.search(name, product=product)]
     ]
     assert lost == []

@@ -63,7 +63,8 @@ def moved_copies(pixels: Pixels) -> list[Pixels]:
     for degrees, scale, shift in moves:
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
         matrix[:, 2] += (shift * width, abs(shift) * height)
-        copies.append(cv2.warpAffine(pixels, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE))
+        moved = cv2.warpAffine(pixels, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        copies.append(np.asarray(moved, np.uint8))
     return copies + [np.clip(pixels * np.float32(gain), 0, 255).astype(np.uint8) for gain in (0.85, 1.12)]
 
 
@@ -79,4 +80,5 @@ def own_distances(grid: Floats, apart: int = 3) -> Floats:
     distances = squares[:, None] + squares[None] - 2 * rows @ rows.T
     near = (np.abs(y[:, None] - y[None]) <= apart) & (np.abs(x[:, None] - x[None]) <= apart)
     distances[near] = np.inf
-    return np.sqrt(np.maximum(distances.min(axis=1), 0)).reshape(height, width)
+    nearest_like: Floats = np.sqrt(np.maximum(distances.min(axis=1), 0)).reshape(height, width)
+    return nearest_like

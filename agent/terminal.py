@@ -1,0 +1,407 @@
+"""What a person reads in a terminal: results on stdout, progress on stderr.
+
+Text from models, documents and file names is data. It reaches rich only as `Text` that went through `visible`, never
+as markup. On a terminal lines are wrapped; in a pipe there are no colours and every line stays whole.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from agent.doctor import Finding
+    from agent.trace import Event, Run
+    from knowledge_base.entry import Entry
+    from knowledge_base.passage import Passage
+
+WIDEST = 110  # columns on a terminal; longer lines are tiring to read
+UNWRAPPED = 100_000  # columns in a pipe
+LONGEST_ARGUMENT = 120
+PLANNERS = {"rules": "rules (embedded, no language model)"}
+COLOURS = {"defective": "red", "uncertain": "yellow", "normal": "green"}
+LEVELS = {"ok": "green", "note": "yellow", "problem": "bold red"}
+ENDINGS = {
+    "running": "still running: another process is working on it",
+    "killed": "killed: its process ended before the inspection did; what follows is all there is",
+    "failed": "failed",
+    "finished": "finished",
+}
+DOING = {
+    "intake": "surveying the part",
+    "survey": "planning",
+    "act": "planning",
+    "remind": "planning",
+    "submit": "weighing the answer",
+    "audit": "looking for evidence against the verdict",
+    "fuse": "writing the result",
+}
+
+# Control characters, surrogates of undecodable file names, and marks that reorder or hide text.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    r"""The text with control and invisible characters spelled out (`\x1b`); line feeds and tabs stay."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
+
+
+def evidence_of(run: Run) -> list[dict[str, Any]]:
+    """All evidence that a run has filed, finished or not."""
+    if run.diagnosis:
+        return list(run.diagnosis["evidence"])
+    return [item for event in run.events for item in event.update.get("evidence", [])]
+
+
+def chance(probability: float | None) -> str:
+    """A probability of a defect in three digits that never claims certainty."""
+    if probability is None:
+        return "none"
+    return "<0.001" if probability < 0.001 else ">0.999" if probability > 0.999 else f"{probability:.3f}"
+
+
+def words_of(message: Mapping[str, Any]) -> str:
+    """What a saved message says; a part that is not text is named and not shown."""
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    blocks = [{"text": block} if isinstance(block, str) else block for block in content]
+    return "\n".join(str(block.get("text", f"({block.get('type')})")) for block in blocks)
+
+
+def unfiled(update: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of one step, without tool answers that are filed as evidence beside them."""
+    filed = tuple(f"[{item['id']}] " for item in update.get("evidence", []))
+    return [message for message in update.get("messages", []) if not (filed and words_of(message).startswith(filed))]
+
+
+def summary_of(run: Run) -> dict[str, Any]:
+    """One run in a few plain values, for a list of runs."""
+    diagnosis = run.diagnosis or {}
+    return {
+        "id": run.id,
+        "status": run.status,
+        "started": run.started,
+        "image": run.inspection["image"],
+        "product": run.inspection["product"],
+        "planner": run.setup["planner"],
+        "verdict": diagnosis.get("verdict"),
+        "confidence": diagnosis.get("confidence"),
+        "error": run.error,
+        "folder": str(run.folder),
+    }
+
+
+class Progress:
+    """A live line on stderr: what is being done, and for how many seconds; silent when stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, get_renderable=self._line, transient=True, redirect_stdout=False)
+        self._spinner = Spinner("dots")
+        self._doing = "loading pictures"
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def watch(self, event: Event) -> None:
+        """Show what follows on this event."""
+        calls = [call["name"] for message in event.update.get("messages", []) for call in message.get("tool_calls", [])]
+        asked = ", ".join(dict.fromkeys(calls)) if event.node == "plan" else ""
+        self._doing = f"step {event.step + 1}: {asked or DOING.get(event.node, event.node)}"
+
+    def _line(self) -> RenderableType:
+        self._spinner.update(text=_text(f"{self._doing}  {time.monotonic() - self._started:.0f} s"))
+        return self._spinner
+
+
+def print_diagnosis(run: Run) -> None:
+    """The result of one inspection: verdict, defects, what to do, evidence; an unfinished run step by step."""
+    diagnosis = run.diagnosis
+    if diagnosis is None:
+        print_run(run)
+        return
+    _show(
+        *_verdict(diagnosis),
+        *_section("This result deserves less trust", _list(diagnosis["degraded"])),
+        *_section("Notes on the pictures", _list(diagnosis["notes"])),
+        *_section(_counted(len(diagnosis["defects"]), "defect"), *map(_defect, diagnosis["defects"])),
+        *_repair(diagnosis),
+        *_section("Why", _paragraph(diagnosis["summary"])),
+        *_section("What speaks against it", _paragraph(diagnosis["against"])),
+        *_section("Evidence", _evidence_table(diagnosis["evidence"])),
+        *_section("Trace", *_where(run)),
+    )
+
+
+def print_run(run: Run) -> None:
+    """A run step by step, with its status said plainly."""
+    asked = run.inspection
+    ending = ENDINGS.get(run.status, run.status) + (f": {run.error}" if run.error else "")
+    versions = ", ".join(f"{package} {version}" for package, version in run.setup["versions"].items())
+    about = [
+        ("run", run.id),
+        ("status", ending),
+        ("started", run.started),
+        ("image", _name(asked["image"])),
+        ("references", ", ".join(map(_name, asked["references"])) or "none"),
+        ("product", _name(asked["product"] or "not named")),
+        ("question", asked["question"] or "none"),
+        ("planner", PLANNERS.get(run.setup["planner"], run.setup["planner"])),
+        ("prompts", run.setup["prompts"]),
+        ("versions", versions),
+        ("folder", _name(str(run.folder))),
+    ]
+    steps = [block for event in run.events for block in _step(event)] or [_text("  no step was completed")]
+    verdict = ["", *_verdict(run.diagnosis)] if run.diagnosis else []
+    _show(_fields(about), "", *steps, *verdict, *_section("See also", _commands(run)))
+
+
+def print_runs(runs: Sequence[Run]) -> None:
+    """One line a run, newest first."""
+    if not runs:
+        _show(_text("No runs yet; `flawlens inspect IMAGE` makes one."))
+        return
+    table = _table("run", "result", "product", "image")
+    for run in runs:
+        asked, verdict = run.inspection, (run.diagnosis or {}).get("verdict", "")
+        result = f"{verdict} {_percent(run.diagnosis['confidence'])}" if run.diagnosis else run.status
+        image = re.split(r"[/\\]", asked["image"])[-1]
+        table.add_row(
+            _text(run.id),
+            _text((result, COLOURS.get(verdict, ""))),
+            _text(_name(asked["product"] or "")),
+            _text(_name(image)),
+        )
+    _show(table)
+
+
+def print_passages(passages: Sequence[Passage]) -> None:
+    """What the knowledge base answers, best first."""
+    if not passages:
+        _show(_text("Nothing relevant in the knowledge base."))
+        return
+    for passage in passages:
+        about = f"{passage.defect}, {passage.product}, relevance {passage.score:.2f}, source: {passage.source}"
+        title = _text((passage.title, "bold"), f"  [{passage.id}]")
+        _show(title, _indented(_text((about, "dim"))), _indented(_text(passage.text)), "")
+
+
+def print_entries(entries: Sequence[Entry]) -> None:
+    """One line an entry of the knowledge base."""
+    table = _table("id", "title", "family", "typical")
+    for entry in entries:
+        cells = (entry.id, entry.title["en"], entry.family, f"{entry.severity}, {entry.disposition}")
+        table.add_row(*map(_text, cells))
+    _show(table, _text((_counted(len(entries), "entry", "entries"), "dim")))
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """What the doctor found, each problem with its remedy, and a last line that sums up."""
+    table = _grid()
+    for finding in findings:
+        remedy = [_text("-> ", (finding.remedy, "bold"))] if finding.remedy else []
+        table.add_row(_text((finding.level, LEVELS[finding.level])), _text(finding.name), _text(finding.text))
+        for line in remedy:
+            table.add_row("", "", line)
+    problems = sum(finding.level == "problem" for finding in findings)
+    last = (_counted(problems, "problem"), LEVELS["problem"]) if problems else ("Ready to inspect.", LEVELS["ok"])
+    _show(table, "", _text(last))
+
+
+def _show(*blocks: RenderableType) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A Chinese entry on a Latin-1 terminal is shown in escapes and not as a traceback.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    console = Console(highlight=False, markup=False, emoji=False)
+    if console.is_terminal:
+        console.width = min(console.width, WIDEST)
+        console.print(Group(*blocks))
+        return
+    console.width = UNWRAPPED
+    with console.capture() as captured:
+        console.print(Group(*blocks))
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().removesuffix("\n").split("\n"))
+
+
+def _text(*parts: str | tuple[str, str]) -> Text:
+    """The one way of foreign text into rich: plain strings, or pairs of string and style."""
+    styled = (part if isinstance(part, tuple) else (part, "") for part in parts)
+    return Text.assemble(*((visible(words), style) for words, style in styled))
+
+
+def _name(text: str) -> str:
+    """A file or product name on one line."""
+    return text.replace("\n", "\\n")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _indented(block: RenderableType, by: int = 2) -> Padding:
+    return Padding(block, (0, 0, 0, by), expand=False)
+
+
+def _grid() -> Table:
+    """A borderless table of two or three columns, in which the last one wraps under itself."""
+    return Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def _table(*columns: str) -> Table:
+    """A table with one line a row; the first column is whole, the others are cut where a terminal is narrow."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=True, min_width=22 if number == 0 else None)
+    return table
+
+
+def _fields(pairs: Iterable[tuple[str, str]]) -> Table:
+    grid = _grid()
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, words in pairs:
+        grid.add_row(_text(label), _text(words))
+    return grid
+
+
+def _list(items: Sequence[str]) -> Table | None:
+    return _fields(("-", item) for item in items) if items else None
+
+
+def _paragraph(words: str) -> Text | None:
+    return _text(words) if words else None
+
+
+def _section(title: str, *blocks: RenderableType | None) -> list[RenderableType]:
+    """A heading with what belongs to it; nothing when there is nothing."""
+    inside: list[RenderableType] = [_indented(block) for block in blocks if block is not None]
+    return ["", _text((title, "bold")), *inside] if inside else []
+
+
+def _verdict(diagnosis: dict[str, Any]) -> list[RenderableType]:
+    verdict, scores = diagnosis["verdict"], diagnosis["scores"]
+    about = [
+        ("part", _name(diagnosis["image"] + (f" ({diagnosis['product']})" if diagnosis["product"] else ""))),
+        ("defect probability", ", ".join(f"{source} {chance(value)}" for source, value in scores.items())),
+        ("planner", PLANNERS.get(diagnosis["planner"], diagnosis["planner"])),
+        ("time", f"{diagnosis['seconds']:.1f} s"),
+    ]
+    banner = _text(
+        (f" {verdict.upper()} ", f"bold white on {COLOURS[verdict]}"),
+        f"  confidence {_percent(diagnosis['confidence'])}",
+    )
+    return [banner, "", _indented(_fields(about))]
+
+
+def _defect(defect: dict[str, Any]) -> RenderableType:
+    box = ", ".join(f"{edge:.0f}" for edge in defect["box"])
+    title = _text((defect["type"], "bold"), f"  {defect['severity']}, {defect['place']}, box [{box}] of 1000")
+    claims = [(name, defect[name]) for name in ("appearance", "effect", "cause")]
+    return Group(title, _indented(_fields([*claims, ("evidence", ", ".join(defect["evidence"]))])))
+
+
+def _repair(diagnosis: dict[str, Any]) -> list[RenderableType]:
+    repair = diagnosis["repair"]
+    passages = {item["id"]: item for found in diagnosis["evidence"] for item in found["passages"]}
+    sources = [
+        (id_, f"{passages[id_]['title']} ({passages[id_]['source']})") for id_ in repair["knowledge"] if id_ in passages
+    ]
+    return [
+        *_section("What to do", _text((repair["disposition"], "bold")), _list(repair["actions"])),
+        *_section("Prevention", _list(repair["prevention"])),
+        *_section("Sources", _fields(sources) if sources else None),
+    ]
+
+
+def _evidence_table(evidence: Sequence[Mapping[str, Any]]) -> Table | None:
+    table = _grid()
+    for _ in range(4):
+        table.add_column(no_wrap=True)
+    for item in evidence:
+        table.add_row(_text(item["id"]), _text(item["tool"]), _range(item), _text(_name(item["finding"])))
+    return table if evidence else None
+
+
+def _range(item: Mapping[str, Any]) -> Text:
+    """How a finding stands to the normal range."""
+    words = {True: ("above", COLOURS["defective"]), False: ("within", COLOURS["normal"])}
+    return _text(words.get(item["above_normal"], ("-", "dim")))
+
+
+def _where(run: Run) -> list[RenderableType]:
+    return [_whole(_text(_name(str(run.folder)))), _commands(run)]
+
+
+def _commands(run: Run) -> RenderableType:
+    home = shlex.quote(_name(str(run.folder.resolve().parents[1])))
+    return Group(*(_whole(_text(f"flawlens runs {verb} {run.id} --home {home}")) for verb in ("show", "html")))
+
+
+def _whole(line: Text) -> Text:
+    """A line to copy: a terminal breaks it where it must, and no line feed comes between."""
+    line.no_wrap, line.overflow = True, "ignore"
+    return line
+
+
+def _step(event: Event) -> Iterator[RenderableType]:
+    update = event.update
+    yield _text((f"{event.step:>3}  {event.node:<8}", "bold"), f" {event.seconds:8.2f} s")
+    for picture in update.get("images", []):
+        notes = "".join(f"; {note}" for note in picture["notes"])
+        size = f"{picture['width']} x {picture['height']} px"
+        yield _indented(_text(f"{picture['id']}: {size}, pictures/{picture['file']}{notes}"), 5)
+    for message in unfiled(update):
+        yield from _message(message)
+    for item in update.get("evidence", []):
+        files = "".join(f" pictures/{name}" for name in item["files"])
+        line = _text((f"{item['id']} ", "bold"), f"{item['tool']} ", _range(item), f" {item['finding']}")
+        yield _indented(Group(line, _text((f"{item['seconds']:.2f} s{files}", "dim"))), 5)
+    if "result" in update:
+        result = update["result"]
+        scores = ", ".join(f"{source} {chance(value)}" for source, value in result["scores"].items())
+        yield _indented(_text(f"{update['outcome']}: {result['verdict']}; {scores}"), 5)
+
+
+def _message(message: dict[str, Any]) -> Iterator[RenderableType]:
+    words = words_of(message)
+    if words:
+        style = "red" if message.get("status") == "error" else ""
+        yield _indented(_text((f"{message['type']}: ", "dim"), (words, style)), 5)
+    for call in message.get("tool_calls", []):
+        arguments = ", ".join(f"{name}={_argument(value)}" for name, value in call["args"].items())
+        yield _indented(_text(("-> ", "dim"), (call["name"], "bold"), f"({arguments})"), 5)
+
+
+def _argument(value: object) -> str:
+    written = json.dumps(value, ensure_ascii=False)
+    return written if len(written) <= LONGEST_ARGUMENT else written[: LONGEST_ARGUMENT - 1] + "…"

@@ -1,0 +1,60 @@
+"""A planner whose replies are written down; everything else is real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from evals.example_parts import draw_part
+from tools.image import save_image
+
+
+class ScriptedPlanner(BaseChatModel):
+    """Says its replies in order, the last one again and again; `seen` and `offered` hold what it was given."""
+
+    replies: list[AIMessage]
+    seen: list[list[BaseMessage]] = []
+    offered: list[list[str]] = []
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Sequence[Any], **_: Any) -> ScriptedPlanner:
+        self.offered.append([tool.name for tool in tools])
+        return self
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any) -> ChatResult:
+        self.seen.append(list(messages))
+        reply = self.replies[min(len(self.seen), len(self.replies)) - 1]
+        return ChatResult(generations=[ChatGeneration(message=reply.model_copy(update={"id": None}))])
+
+
+def says(text: str = "", *calls: tuple[str, dict[str, Any]]) -> AIMessage:
+    """A reply with these tool calls."""
+    named = [ToolCall(name=name, args=args, id=f"call_{number}") for number, (name, args) in enumerate(calls)]
+    return AIMessage(text, tool_calls=named)
+
+
+def submits(verdict: str = "normal", probability: float = 0.1, **more: Any) -> AIMessage:
+    """A reply that submits a diagnosis."""
+    repair = {"disposition": "accept" if verdict == "normal" else "hold"}
+    answer = {"verdict": verdict, "probability": probability, "repair": repair, "summary": "seen", **more}
+    return says("", ("submit_diagnosis", answer))
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with bracket pictures: good_1.png to good_5.png, scratched.png, and gasket.png."""
+    folder = tmp_path_factory.mktemp("parts")
+    for seed in range(1, 6):
+        save_image(folder / f"good_{seed}.png", draw_part("bracket", seed=seed, size=256).pixels)
+    save_image(folder / "scratched.png", draw_part("bracket", "scratch", seed=9, size=256).pixels)
+    save_image(folder / "gasket.png", draw_part("gasket", seed=3, size=256).pixels)
+    return folder
