@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from knowledge_base.entry import Entry
     from knowledge_base.passage import Passage
 
+Part = str | tuple[str, str]  # words, or words with a style
 WIDEST = 110  # columns on a terminal; longer lines are tiring to read
 UNWRAPPED = 100_000  # columns in a pipe
+WIDEST_CELL = 24
 LONGEST_ARGUMENT = 120
 PLANNERS = {"rules": "rules (embedded, no language model)"}
 COLOURS = {"defective": "red", "uncertain": "yellow", "normal": "green"}
 LEVELS = {"ok": "green", "note": "yellow", "problem": "bold red"}
+SPEAKERS = {"ai": "planner", "human": "asked", "tool": "answer"}
 ENDINGS = {
     "running": "still running: another process is working on it",
     "killed": "killed: its process ended before the inspection did; what follows is all there is",
@@ -61,13 +64,6 @@ _UNSEEN = re.compile(
 def visible(text: str) -> str:
     r"""The text with control and invisible characters spelled out (`\x1b`); line feeds and tabs stay."""
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
-
-
-def evidence_of(run: Run) -> list[dict[str, Any]]:
-    """All evidence that a run has filed, finished or not."""
-    if run.diagnosis:
-        return list(run.diagnosis["evidence"])
-    return [item for event in run.events for item in event.update.get("evidence", [])]
 
 
 def chance(probability: float | None) -> str:
@@ -147,7 +143,9 @@ def print_diagnosis(run: Run) -> None:
         print_run(run)
         return
     _show(
-        *_verdict(diagnosis),
+        _verdict(diagnosis),
+        "",
+        _indented(_about(diagnosis)),
         *_section("This result deserves less trust", _list(diagnosis["degraded"])),
         *_section("Notes on the pictures", _list(diagnosis["notes"])),
         *_section(_counted(len(diagnosis["defects"]), "defect"), *map(_defect, diagnosis["defects"])),
@@ -155,7 +153,7 @@ def print_diagnosis(run: Run) -> None:
         *_section("Why", _paragraph(diagnosis["summary"])),
         *_section("What speaks against it", _paragraph(diagnosis["against"])),
         *_section("Evidence", _evidence_table(diagnosis["evidence"])),
-        *_section("Trace", *_where(run)),
+        *_where(run),
     )
 
 
@@ -175,30 +173,24 @@ def print_run(run: Run) -> None:
         ("planner", PLANNERS.get(run.setup["planner"], run.setup["planner"])),
         ("prompts", run.setup["prompts"]),
         ("versions", versions),
-        ("folder", _name(str(run.folder))),
     ]
     steps = [block for event in run.events for block in _step(event)] or [_text("  no step was completed")]
-    verdict = ["", *_verdict(run.diagnosis)] if run.diagnosis else []
-    _show(_fields(about), "", *steps, *verdict, *_section("See also", _commands(run)))
+    verdict = ["", _verdict(run.diagnosis)] if run.diagnosis else []
+    _show(_fields(about), "", *steps, *verdict, *_where(run))
 
 
 def print_runs(runs: Sequence[Run]) -> None:
     """One line a run, newest first."""
-    if not runs:
-        _show(_text("No runs yet; `flawlens inspect IMAGE` makes one."))
-        return
-    table = _table("run", "result", "product", "image")
+    rows = []
     for run in runs:
-        asked, verdict = run.inspection, (run.diagnosis or {}).get("verdict", "")
+        verdict = (run.diagnosis or {}).get("verdict", "")
         result = f"{verdict} {_percent(run.diagnosis['confidence'])}" if run.diagnosis else run.status
-        image = re.split(r"[/\\]", asked["image"])[-1]
-        table.add_row(
-            _text(run.id),
-            _text((result, COLOURS.get(verdict, ""))),
-            _text(_name(asked["product"] or "")),
-            _text(_name(image)),
-        )
-    _show(table)
+        image = re.split(r"[/\\]", run.inspection["image"])[-1]
+        rows.append((run.id, (result, COLOURS.get(verdict, "")), run.inspection["product"] or "", image))
+    if rows:
+        _show(_rows(rows, header=("run", "result", "product", "image")))
+    else:
+        _show(_text("No runs yet; `flawlens inspect IMAGE` makes one."))
 
 
 def print_passages(passages: Sequence[Passage]) -> None:
@@ -214,24 +206,22 @@ def print_passages(passages: Sequence[Passage]) -> None:
 
 def print_entries(entries: Sequence[Entry]) -> None:
     """One line an entry of the knowledge base."""
-    table = _table("id", "title", "family", "typical")
-    for entry in entries:
-        cells = (entry.id, entry.title["en"], entry.family, f"{entry.severity}, {entry.disposition}")
-        table.add_row(*map(_text, cells))
-    _show(table, _text((_counted(len(entries), "entry", "entries"), "dim")))
+    rows = [(entry.id, entry.family, f"{entry.severity}, {entry.disposition}", entry.title["en"]) for entry in entries]
+    table = [_rows(rows, header=("id", "family", "typical", "title"))] if rows else []
+    _show(*table, _text((_counted(len(rows), "entry", "entries"), "dim")))
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """What the doctor found, each problem with its remedy, and a last line that sums up."""
-    table = _grid()
+    """What the doctor found, each with its remedy, and a last line that sums up."""
+    blocks = []
     for finding in findings:
-        remedy = [_text("-> ", (finding.remedy, "bold"))] if finding.remedy else []
-        table.add_row(_text((finding.level, LEVELS[finding.level])), _text(finding.name), _text(finding.text))
-        for line in remedy:
-            table.add_row("", "", line)
+        style = LEVELS[finding.level]
+        blocks.append(_text((f"{finding.level:<9}", style), (f"{finding.name:<16}", "bold"), finding.text))
+        if finding.remedy:
+            blocks.append(_whole(f"{'':<9}-> {finding.remedy}"))
     problems = sum(finding.level == "problem" for finding in findings)
     last = (_counted(problems, "problem"), LEVELS["problem"]) if problems else ("Ready to inspect.", LEVELS["ok"])
-    _show(table, "", _text(last))
+    _show(*blocks, "", _text(last))
 
 
 def _show(*blocks: RenderableType) -> None:
@@ -241,15 +231,15 @@ def _show(*blocks: RenderableType) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     if console.is_terminal:
         console.width = min(console.width, WIDEST)
-        console.print(Group(*blocks))
+        console.print(Group(*blocks), crop=False)
         return
     console.width = UNWRAPPED
     with console.capture() as captured:
-        console.print(Group(*blocks))
+        console.print(Group(*blocks), crop=False)
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().removesuffix("\n").split("\n"))
 
 
-def _text(*parts: str | tuple[str, str]) -> Text:
+def _text(*parts: Part) -> Text:
     """The one way of foreign text into rich: plain strings, or pairs of string and style."""
     styled = (part if isinstance(part, tuple) else (part, "") for part in parts)
     return Text.assemble(*((visible(words), style) for words, style in styled))
@@ -272,26 +262,24 @@ def _indented(block: RenderableType, by: int = 2) -> Padding:
     return Padding(block, (0, 0, 0, by), expand=False)
 
 
-def _grid() -> Table:
-    """A borderless table of two or three columns, in which the last one wraps under itself."""
-    return Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-
-
-def _table(*columns: str) -> Table:
-    """A table with one line a row; the first column is whole, the others are cut where a terminal is narrow."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for number, column in enumerate(columns):
-        table.add_column(column, no_wrap=True, min_width=22 if number == 0 else None)
+def _rows(rows: Sequence[Sequence[Part]], header: Sequence[str] = (), *, cut: bool = True) -> Table:
+    """A borderless table; where the terminal is too narrow its last column is cut, or wrapped."""
+    cells = [[_text(_name(part) if cut and isinstance(part, str) else part) for part in row] for row in rows]
+    table = Table(box=None, show_header=bool(header), header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    *first, _ = zip(*cells, strict=True)
+    for number, column in enumerate(first):
+        widest = min(WIDEST_CELL, max(cell.cell_len for cell in column))
+        table.add_column(header[number] if header else "", no_wrap=True, min_width=widest)
+    table.add_column(header[-1] if header else "", overflow="ellipsis" if cut else "fold")
+    for row in cells:
+        # On the column, no_wrap would make rich shorten all the others as well.
+        row[-1].no_wrap = cut
+        table.add_row(*row)
     return table
 
 
 def _fields(pairs: Iterable[tuple[str, str]]) -> Table:
-    grid = _grid()
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, words in pairs:
-        grid.add_row(_text(label), _text(words))
-    return grid
+    return _rows([((label, "dim"), words) for label, words in pairs], cut=False)
 
 
 def _list(items: Sequence[str]) -> Table | None:
@@ -308,24 +296,28 @@ def _section(title: str, *blocks: RenderableType | None) -> list[RenderableType]
     return ["", _text((title, "bold")), *inside] if inside else []
 
 
-def _verdict(diagnosis: dict[str, Any]) -> list[RenderableType]:
-    verdict, scores = diagnosis["verdict"], diagnosis["scores"]
-    about = [
-        ("part", _name(diagnosis["image"] + (f" ({diagnosis['product']})" if diagnosis["product"] else ""))),
-        ("defect probability", ", ".join(f"{source} {chance(value)}" for source, value in scores.items())),
-        ("planner", PLANNERS.get(diagnosis["planner"], diagnosis["planner"])),
-        ("time", f"{diagnosis['seconds']:.1f} s"),
-    ]
-    banner = _text(
-        (f" {verdict.upper()} ", f"bold white on {COLOURS[verdict]}"),
-        f"  confidence {_percent(diagnosis['confidence'])}",
+def _verdict(diagnosis: dict[str, Any]) -> Text:
+    verdict = diagnosis["verdict"]
+    banner = (f" {verdict.upper()} ", f"bold white on {COLOURS[verdict]}")
+    return _text(banner, f"  confidence {_percent(diagnosis['confidence'])}")
+
+
+def _about(diagnosis: dict[str, Any]) -> RenderableType:
+    product = f" ({diagnosis['product']})" if diagnosis["product"] else ""
+    scores = diagnosis["scores"].items()
+    return _fields(
+        [
+            ("part", _name(diagnosis["image"] + product)),
+            ("defect probability", ", ".join(f"{source} {chance(value)}" for source, value in scores)),
+            ("planner", PLANNERS.get(diagnosis["planner"], diagnosis["planner"])),
+            ("time", f"{diagnosis['seconds']:.1f} s"),
+        ]
     )
-    return [banner, "", _indented(_fields(about))]
 
 
 def _defect(defect: dict[str, Any]) -> RenderableType:
     box = ", ".join(f"{edge:.0f}" for edge in defect["box"])
-    title = _text((defect["type"], "bold"), f"  {defect['severity']}, {defect['place']}, box [{box}] of 1000")
+    title = _text((defect["type"], "bold"), f"  {defect['severity']}, {defect['place']}, box [{box}] in 0-1000")
     claims = [(name, defect[name]) for name in ("appearance", "effect", "cause")]
     return Group(title, _indented(_fields([*claims, ("evidence", ", ".join(defect["evidence"]))])))
 
@@ -344,38 +336,33 @@ def _repair(diagnosis: dict[str, Any]) -> list[RenderableType]:
 
 
 def _evidence_table(evidence: Sequence[Mapping[str, Any]]) -> Table | None:
-    table = _grid()
-    for _ in range(4):
-        table.add_column(no_wrap=True)
-    for item in evidence:
-        table.add_row(_text(item["id"]), _text(item["tool"]), _range(item), _text(_name(item["finding"])))
-    return table if evidence else None
+    rows = [(item["id"], item["tool"], _range(item), item["finding"]) for item in evidence]
+    return _rows(rows) if rows else None
 
 
-def _range(item: Mapping[str, Any]) -> Text:
-    """How a finding stands to the normal range."""
+def _range(item: Mapping[str, Any]) -> tuple[str, str]:
+    """How a finding stands to the normal range, with its colour."""
     words = {True: ("above", COLOURS["defective"]), False: ("within", COLOURS["normal"])}
-    return _text(words.get(item["above_normal"], ("-", "dim")))
+    return words.get(item["above_normal"], ("-", "dim"))
 
 
 def _where(run: Run) -> list[RenderableType]:
-    return [_whole(_text(_name(str(run.folder)))), _commands(run)]
+    """The trace's folder and the commands that show it."""
+    home = shlex.quote(str(run.folder.resolve().parents[1]))
+    commands = (f"flawlens runs {verb} {run.id} --home {home}" for verb in ("show", "html"))
+    return ["", _text(("Trace", "bold")), *(_whole(f"  {line}") for line in (str(run.folder), *commands))]
 
 
-def _commands(run: Run) -> RenderableType:
-    home = shlex.quote(_name(str(run.folder.resolve().parents[1])))
-    return Group(*(_whole(_text(f"flawlens runs {verb} {run.id} --home {home}")) for verb in ("show", "html")))
-
-
-def _whole(line: Text) -> Text:
-    """A line to copy: a terminal breaks it where it must, and no line feed comes between."""
-    line.no_wrap, line.overflow = True, "ignore"
-    return line
+def _whole(line: str) -> Text:
+    """A line to copy: it runs over the edge of a terminal and has no line feed in it."""
+    text = _text(_name(line))
+    text.no_wrap, text.overflow = True, "ignore"
+    return text
 
 
 def _step(event: Event) -> Iterator[RenderableType]:
     update = event.update
-    yield _text((f"{event.step:>3}  {event.node:<8}", "bold"), f" {event.seconds:8.2f} s")
+    yield _text((f"{event.step:>3}  {event.node:<8}", "bold"), f" {event.seconds:8.3f} s")
     for picture in update.get("images", []):
         notes = "".join(f"; {note}" for note in picture["notes"])
         size = f"{picture['width']} x {picture['height']} px"
@@ -384,8 +371,8 @@ def _step(event: Event) -> Iterator[RenderableType]:
         yield from _message(message)
     for item in update.get("evidence", []):
         files = "".join(f" pictures/{name}" for name in item["files"])
-        line = _text((f"{item['id']} ", "bold"), f"{item['tool']} ", _range(item), f" {item['finding']}")
-        yield _indented(Group(line, _text((f"{item['seconds']:.2f} s{files}", "dim"))), 5)
+        line = _text((f"{item['id']} ", "bold"), f"{item['tool']}: {item['finding']} ")
+        yield _indented(Group(line, _text((f"{item['seconds']:.3f} s{files}", "dim"))), 5)
     if "result" in update:
         result = update["result"]
         scores = ", ".join(f"{source} {chance(value)}" for source, value in result["scores"].items())
@@ -396,7 +383,7 @@ def _message(message: dict[str, Any]) -> Iterator[RenderableType]:
     words = words_of(message)
     if words:
         style = "red" if message.get("status") == "error" else ""
-        yield _indented(_text((f"{message['type']}: ", "dim"), (words, style)), 5)
+        yield _indented(_text((f"{SPEAKERS.get(message['type'], message['type'])}: ", "dim"), (words, style)), 5)
     for call in message.get("tool_calls", []):
         arguments = ", ".join(f"{name}={_argument(value)}" for name, value in call["args"].items())
         yield _indented(_text(("-> ", "dim"), (call["name"], "bold"), f"({arguments})"), 5)

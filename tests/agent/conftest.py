@@ -10,6 +10,7 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
 
 from evals.example_parts import draw_part
 from tools.image import save_image
@@ -19,8 +20,8 @@ class ScriptedPlanner(BaseChatModel):
     """Says its replies in order, the last one again and again; `seen` and `offered` hold what it was given."""
 
     replies: list[AIMessage]
-    seen: list[list[BaseMessage]] = []
-    offered: list[list[str]] = []
+    seen: list[list[BaseMessage]] = Field(default_factory=list)
+    offered: list[list[str]] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:

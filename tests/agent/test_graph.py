@@ -22,7 +22,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(home: Path, parts: Path, *replies: AIMessage, image: str = "scratched.png") -> tuple[Run, ScriptedPlanner]:
-    planner = ScriptedPlanner(replies=list(replies), seen=[], offered=[])
+    planner = ScriptedPlanner(replies=list(replies))
     inspection = Inspection(parts / image, (parts / "good_1.png", parts / "good_2.png"), "bracket")
     return Inspector(home, planner, "scripted").inspect(inspection), planner
 
