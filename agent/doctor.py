@@ -21,7 +21,7 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 35)  # chromadb refuses older ones
 LITTLE_DISK = 500_000_000  # bytes; a run keeps 0.2 to 5 MB
 QUERY = "scratch on metal"
-REINSTALL = "pip install --force-reinstall flawlens"
+RESTORE = "install flawlens again, or in a clone: git restore tools knowledge_base"
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,13 @@ def packages() -> Iterator[Finding]:
         yield Finding("problem", "packages", "flawlens is not installed", "pip install -e . (in its folder)")
         return
     core = [requirement for requirement in declared if requirement.marker is None or requirement.marker.evaluate()]
-    unfit = [requirement for requirement in core if not requirement.specifier.contains(_installed(requirement.name))]
-    for requirement in unfit:
-        has = _installed(requirement.name)
-        text = f"{requirement.name} is {f'{has}, not {requirement.specifier}' if has else 'not installed'}"
-        yield Finding("problem", "packages", text, f"pip install '{requirement.name}{requirement.specifier}'")
+    unfit = False
+    for name, specifier in ((requirement.name, requirement.specifier) for requirement in core):
+        has = _installed(name)
+        if not has or not specifier.contains(has, prereleases=True):
+            unfit = True
+            text = f"{name} is {f'{has}, not {specifier}' if has else 'not installed'}"
+            yield Finding("problem", "packages", text, f"pip install '{name}{specifier}'")
     if not unfit:
         shown = ", ".join(f"{name} {_installed(name)}" for name in ("langgraph", "chromadb", "onnxruntime", "numpy"))
         yield Finding("ok", "packages", f"{len(core)} as declared: {shown}, ...")
@@ -89,19 +91,22 @@ def packages() -> Iterator[Finding]:
 
 def backbone() -> Finding:
     """The packaged weights: unchanged, and an inference runs."""
-    import numpy as np
-
-    from tools.detectors.features import ASSET, OnnxBackbone
-
+    name, remedy = "backbone", "pip install --force-reinstall numpy opencv-python-headless onnxruntime"
     try:
+        import numpy as np
+
+        from tools.detectors.features import ASSET, OnnxBackbone
+
         if hashlib.sha256(ASSET.read_bytes()).hexdigest() != BACKBONE_SHA256:
-            return Finding("problem", "backbone", f"{ASSET} is not the file that was released", REINSTALL)
-        fine, coarse = OnnxBackbone().levels(np.zeros((1, 64, 64, 3), np.uint8))
-    except (OSError, ImportError, RuntimeError) as error:
-        return Finding("problem", "backbone", _one_line(error), f"{REINSTALL} onnxruntime")
-    if not (np.isfinite(fine).all() and np.isfinite(coarse).all()):
-        return Finding("problem", "backbone", "the features are not finite", f"{REINSTALL} onnxruntime")
-    return Finding("ok", "backbone", f"{OnnxBackbone.name}: sha256 as released, an inference runs")
+            return Finding("problem", name, f"{ASSET} is not the file that was released", RESTORE)
+        levels = OnnxBackbone().levels(np.zeros((1, 64, 64, 3), np.uint8))
+    except FileNotFoundError as error:
+        return Finding("problem", name, _one_line(error), RESTORE)
+    except (ImportError, OSError, RuntimeError) as error:
+        return Finding("problem", name, _one_line(error), remedy)
+    if not all(np.isfinite(level).all() for level in levels):
+        return Finding("problem", name, "its features are not finite", remedy)
+    return Finding("ok", name, f"{OnnxBackbone.name}: sha256 as released, an inference runs")
 
 
 def sqlite() -> Finding:
@@ -121,7 +126,7 @@ def folders_of(home: Path) -> Iterator[Finding]:
                 pass
         except OSError as error:
             text = f"{folder} cannot be written ({error.strerror})"
-            yield Finding("problem", "home", text, "flawlens --home FOLDER, with a folder that you may write to")
+            yield Finding("problem", "home", text, "flawlens doctor --home FOLDER, with a folder that you may write to")
             return
     free = shutil.disk_usage(home).free
     if free < LITTLE_DISK:
@@ -146,35 +151,44 @@ def knowledge(home: Path) -> Finding:
     except (ChromaError, KnowledgeError, OSError, RuntimeError) as error:
         return Finding("problem", name, _one_line(error), _renewal(folder))
     if not found:
-        return Finding("problem", name, f"nothing found for {QUERY!r}", REINSTALL)
+        return Finding("problem", name, f"nothing found for {QUERY!r}", RESTORE)
     return Finding("ok", name, f"Chroma {_installed('chromadb')}, {QUERY!r} finds {found[0].id}")
 
 
 def optional() -> Iterator[Finding]:
-    """What flawlens can do without: torch, its GPU, flash-attn, transformers."""
-    torch, finding = _torch()
-    yield finding
-    gpu = torch is not None and torch.cuda.is_available()
-    if torch is not None:
-        text = torch.cuda.get_device_name() if gpu else "none: everything runs on the CPU"
-        yield Finding("ok" if gpu else "note", "CUDA", text)
-    yield _extra("transformers", "pip install transformers", "only for language models on this machine")
-    wanted = "only speeds up language models on a CUDA GPU"
-    yield _extra("flash-attn", "pip install flash-attn --no-build-isolation" if gpu else "", wanted)
+    """What an inspection does without: torch, its GPU, transformers, flash-attn."""
+    torch, found = _torch()
+    yield found
+    gpu = _cuda(torch) if torch else None
+    if gpu:
+        yield gpu
+    language_models = "only for language models on this machine"
+    yield _extra("transformers", "pip install transformers", language_models)
+    command = "pip install flash-attn --no-build-isolation" if gpu and gpu.level == "ok" else ""
+    yield _extra("flash-attn", command, f"{language_models}, with a CUDA GPU")
 
 
 def _torch() -> tuple[ModuleType | None, Finding]:
     """torch when it can be imported; it is not even tried when it is not installed."""
     if importlib.util.find_spec("torch") is None:
-        text = "not installed; only for export and training of detectors"
+        text = "not installed; only for exporting the backbone"
         return None, Finding("note", "torch", text, "pip install 'flawlens[torch]'")
     try:
         torch = importlib.import_module("torch")
     except (ImportError, OSError) as error:
-        return None, Finding(
-            "note", "torch", f"is broken: {_one_line(error)}", "pip install --force-reinstall torch torchvision"
-        )
+        remedy = "pip install --force-reinstall torch torchvision"
+        return None, Finding("note", "torch", f"does not load: {_one_line(error)}", remedy)
     return torch, Finding("ok", "torch", torch.__version__)
+
+
+def _cuda(torch: ModuleType) -> Finding:
+    """The GPU as torch sees it."""
+    try:
+        if torch.cuda.is_available():
+            return Finding("ok", "CUDA", torch.cuda.get_device_name())
+    except RuntimeError as error:
+        return Finding("note", "CUDA", _one_line(error), "nvidia-smi says whether the driver works")
+    return Finding("note", "CUDA", "torch sees no GPU; inspecting does not need one")
 
 
 def _extra(package: str, remedy: str, wanted: str) -> Finding:

@@ -175,7 +175,7 @@ def print_run(run: Run) -> None:
         ("versions", versions),
     ]
     steps = [block for event in run.events for block in _step(event)] or [_text("  no step was completed")]
-    verdict = ["", _verdict(run.diagnosis)] if run.diagnosis else []
+    verdict: list[RenderableType] = ["", _verdict(run.diagnosis)] if run.diagnosis else []
     _show(_fields(about), "", *steps, *verdict, *_where(run))
 
 
@@ -213,7 +213,7 @@ def print_entries(entries: Sequence[Entry]) -> None:
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """What the doctor found, each with its remedy, and a last line that sums up."""
-    blocks = []
+    blocks: list[RenderableType] = []
     for finding in findings:
         style = LEVELS[finding.level]
         blocks.append(_text((f"{finding.level:<9}", style), (f"{finding.name:<16}", "bold"), finding.text))

@@ -15,14 +15,12 @@ def closeness(entries: Mapping[str, Entry], product: str | None) -> dict[str, in
     """How close each entry is to a product, 0 nearest; entries of other products and families are left out.
 
     0: names the product. 1: holds for the whole family of the entries that name it (or of this name, when
-    `product` is the name of a family). 2: is general. Nothing is left out for a product that no entry knows:
-    what holds for a family or in general is 0, what names other products 1. Without a product all are 0.
+    `product` is the name of a family). 2: is general. Of a product that no entry knows only the general ones speak.
+    Without a product all are 0.
     """
     if not (product and product.strip()):
         return dict.fromkeys(entries, 0)
     families = _families(entries, product)
-    if not families:
-        return {id_: 1 if entry.products else 0 for id_, entry in entries.items()}
     steps = {id_: _step(entry, product, families) for id_, entry in entries.items()}
     return {id_: step for id_, step in steps.items() if step is not None}
 

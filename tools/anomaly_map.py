@@ -18,7 +18,7 @@ from tools.image import Box
 
 MOST_REGIONS = 5
 SMALLEST_REGION = 0.0003  # of the picture's area
-COMPARABLE = 0.5  # share of the part beyond the normal range from which on it is rather another product
+COMPARABLE = 0.7  # share of the part beyond the normal range from which on it is rather another product
 
 
 def regions(found: AnomalyMap) -> list[Region]:

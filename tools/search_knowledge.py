@@ -67,6 +67,7 @@ def _passage(knowledge: KnowledgeBase, passage: Passage) -> dict[str, Any]:
     sections = entry.sections["zh" if passage.language == "zh" else "en"].model_dump(mode="json")
     return {
         **asdict(passage),
+        "specific": bool(entry.products),
         "severity": entry.severity,
         "disposition": entry.disposition,
         "sections": sections,

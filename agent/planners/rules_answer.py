@@ -10,13 +10,15 @@ from agent.diagnosis import Defect, Repair, Severity, Submission, Verdict, place
 from agent.fusion import REVIEW_BAND
 from tools.evidence import Evidence, Region
 
-# Log-odds that a finding of another tool adds to the detector's own.
-AGREES = 1.5
-NOTHING_DIFFERS = -1.0
+# Log-odds. A reference that fits shows a difference of 1.5 times the limit on one good part in twenty or fewer.
+DIFFERS = 4.5
+NOTHING_DIFFERS = -1.5
 BESIDE_THE_PART = -2.5
 NO_VISIBLE_MARK = -0.3
+MAP_BESIDE_A_FIT = 0.5  # weight of the anomaly map once a reference could be laid over the part
 
 Suspect = tuple[str, Region]
+COMPARE = "compare_with_reference"
 SET_ASIDE = "Set the part aside and have a person look at it [general practice]"
 
 
@@ -39,28 +41,31 @@ def answer(evidence: Sequence[Evidence], suspects: Sequence[Suspect], product: s
 
 def weigh(evidence: Sequence[Evidence]) -> tuple[float, list[tuple[float, str]]]:
     """Probability of a defect, and each finding with the log-odds that it adds (0: it only informs)."""
-    looks = sum(item.tool == "zoom" for item in evidence)
-    reasons = [
-        (_weight(item) / (looks if item.tool == "zoom" else 1), f"{item.finding} [{item.id}]")
-        for item in evidence
-        if item.tool != "search_knowledge"
-    ]
+    reasons = [(_weight(item, evidence), f"{item.finding} [{item.id}]") for item in evidence if not item.passages]
     total = sum(value for value, _ in reasons)
     return 1 / (1 + math.exp(-max(min(total, 12.0), -12.0))), reasons
 
 
-def _weight(item: Evidence) -> float:
+def _weight(item: Evidence, evidence: Sequence[Evidence]) -> float:
     if item.tool == "anomaly_map" and "probability" in item.numbers:
-        probability = min(max(float(item.numbers["probability"]), 0.001), 0.999)
-        odds = math.log(probability / (1 - probability))
-        # A picture that is like itself says nothing about a reference it was never compared with.
-        return odds if float(item.numbers["references"]) else max(odds, 0.0)
-    if item.tool == "compare_with_reference" and item.above_normal is not None:
-        return AGREES if item.above_normal else NOTHING_DIFFERS
+        return _map_weight(item, any(other.tool == COMPARE and other.above_normal is not None for other in evidence))
+    if item.tool == COMPARE and item.above_normal is not None:
+        strongest = max((region.score for region in item.regions), default=1.0)
+        return DIFFERS * min((strongest - 1) / 0.5, 1.0) if item.above_normal else NOTHING_DIFFERS
     if item.tool == "zoom":
         beside = BESIDE_THE_PART if float(item.numbers["on_part"]) < 0.3 else 0.0
-        return beside + (NO_VISIBLE_MARK if str(item.numbers["looks"]).startswith("no mark") else 0.0)
+        invisible = NO_VISIBLE_MARK if str(item.numbers["looks"]).startswith("no mark") else 0.0
+        return (beside + invisible) / sum(other.tool == "zoom" for other in evidence)
     return 0.0
+
+
+def _map_weight(item: Evidence, fitted: bool) -> float:
+    probability = min(max(float(item.numbers["probability"]), 0.001), 0.999)
+    odds = math.log(probability / (1 - probability))
+    if not item.numbers["references"]:
+        # A picture that is like itself says nothing about a reference it was never compared with.
+        return max(odds, 0.0)
+    return odds * (MAP_BESIDE_A_FIT if fitted else 1.0)
 
 
 def _verdict(probability: float) -> Verdict:
@@ -71,7 +76,8 @@ def _verdict(probability: float) -> Verdict:
 def _entry_for(evidence: Sequence[Evidence], product: str | None) -> dict[str, Any] | None:
     """The entry that names the mark, or None; entries that only describe normal variation do not.
 
-    First what the measured words found on the product itself, then the product's most typical defect, then anything.
+    First what the measured words found on the product itself, then the product's most typical defect, then general
+    entries; never one on another product.
     """
     first_look = next((number for number, item in enumerate(evidence) if item.tool == "zoom"), len(evidence))
     found = [
@@ -79,6 +85,7 @@ def _entry_for(evidence: Sequence[Evidence], product: str | None) -> dict[str, A
         for number, item in enumerate(evidence)
         for passage in item.passages
         if passage.get("disposition", "accept") != "accept"
+        and (not passage["specific"] or passage["product"] == product)
     ]
     own = [(measured, passage) for measured, passage in found if passage["product"] == product]
     ranked = [*sorted(own, key=lambda pair: not pair[0]), *(pair for pair in found if pair[0])]
@@ -91,9 +98,7 @@ def _defect(evidence: Sequence[Evidence], suspect: Suspect, passage: dict[str, A
     area = float(region.numbers.get("area_percent", 0.0))
     severity: Severity = passage["severity"] if passage else "major" if area > 2 else "minor"
     agreeing = [
-        item.id
-        for item in evidence
-        if item.tool == "compare_with_reference" and any(_touch(other, region) for other in item.regions)
+        item.id for item in evidence if item.tool == COMPARE and any(_touch(other, region) for other in item.regions)
     ]
     cited = [found_by, *agreeing, *([look.id] if look else []), *([passage["evidence"]] if passage else [])]
     sections = passage["sections"] if passage else {}

@@ -70,7 +70,7 @@ def test_the_product_comes_first_and_other_products_not_at_all(knowledge: Knowle
     assert ids[0] == "thread"
     assert "biscuit" not in ids
     assert "biscuit" in [hit.id for hit in knowledge.search(query, limit=10)]
-    assert "biscuit" in [hit.id for hit in knowledge.search(query, product="gearbox", limit=10)]
+    assert "biscuit" not in [hit.id for hit in knowledge.search(query, product="gearbox", limit=10)]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -17,17 +17,20 @@ class Calibration:
     """The normal range of a product, in the detector's raw units.
 
     `limit` is the edge of the normal range for the peak of a map, `spread` the raw distance that counts as one unit
-    of doubt around it, `method` says in words what the range was taken from, `normals` how many references.
+    of doubt around it, `certainty` the log-odds that no score exceeds (few references cannot make certain), `method`
+    says in words what the range was taken from, `normals` how many references.
     """
 
     limit: float
     spread: float
+    certainty: float
     method: str
     normals: int
 
     def probability(self, score: float) -> float:
-        """Probability of a defect for a raw score: logistic, 0.5 at the limit, 0.88 two spreads above it."""
-        return float(1 / (1 + np.exp(-np.clip((score - self.limit) / self.spread, -30, 30))))
+        """Probability of a defect: 0.5 at the limit, rising with the score, never beyond what `certainty` allows."""
+        units = (score - self.limit) / self.spread
+        return float(1 / (1 + np.exp(-self.certainty * np.tanh(units / self.certainty))))
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def from_copies(copies: Sequence[float], own: float) -> Calibration:
 def _calibration(limit: float, method: str, normals: int) -> Calibration:
     # A floor keeps constant pictures (limit 0) finite.
     limit = max(limit, 1e-3)
-    return Calibration(limit, 0.04 * limit, method, normals)
+    certainty = 2 + np.log2(normals) / 2
+    return Calibration(limit, 0.04 * limit, float(certainty), method, normals)
 
 
 def moved_copies(pixels: Pixels) -> list[Pixels]:

@@ -12,6 +12,7 @@ from tools.detectors.normal_range import own_distances
 from tools.resample import resized, smoothed
 
 DEVIATIONS = 6.0  # robust standard deviations above the picture's own median
+CERTAINTY = 0.6  # log-odds: alone it never says much more than "look at this"
 DOUBT = 0.5  # of the limit: a score has to be far beyond it before it means much
 
 
@@ -29,7 +30,7 @@ class SelfSimilarity:
         median = float(np.median(scores))
         deviation = 1.4826 * float(np.median(np.abs(scores - median)))
         limit = max(median + DEVIATIONS * deviation, 1e-3)
-        calibration = Calibration(limit, DOUBT * limit, "the picture's own bulk, no reference", 0)
+        calibration = Calibration(limit, DOUBT * limit, CERTAINTY, "the picture's own bulk, no reference", 0)
         height, width = pixels.shape[:2]
         return AnomalyMap(
             resized(scores, height, width), float(scores.max()), f"self-similarity {self.backbone.name}", calibration

@@ -1,0 +1,161 @@
+"""A run as one self-contained HTML page: no script, no request, pictures inside, everything escaped."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from agent.fusion import REVIEW_BAND
+from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, unfiled, visible, words_of
+from agent.trace import Run, RunError
+
+TEMPLATES = Path(__file__).parent / "templates"
+PICTURE_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
+LAYERS = {"anomaly_map": "Heat map", "compare_with_reference": "Difference"}
+UNITS = {"px": "px", "percent": "%", "deg": "°"}
+_BRACKETS = re.compile(r"\[([^\[\]]+)\]")
+
+Record = Mapping[str, Any]
+
+
+def write_page(run: Run, path: Path) -> Path:
+    """Write the page of a run, finished or not, and return its path; RunError when it cannot be written.
+
+    A reader never sees half a page.
+    """
+    partial_file = path.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        partial_file.write_bytes(render_page(run).encode("utf-8", "backslashreplace"))
+        partial_file.replace(path)
+    except OSError as error:
+        raise RunError(path, f"cannot be written ({error.strerror})", "choose another file with --out") from error
+    finally:
+        with suppress(OSError):
+            partial_file.unlink()
+    return path
+
+
+def render_page(run: Run) -> str:
+    """The page as text."""
+    evidence = evidence_of(run)
+    passages = _passages(evidence)
+    images = [image for event in run.events for image in event.update.get("images", [])]
+    picture = _reader(run.folder / "pictures")
+    anchors = {item["id"]: f"evidence-{number}" for number, item in enumerate(evidence, start=1)}
+    anchors |= {id_: f"knowledge-{number}" for number, id_ in enumerate(passages, start=1)}
+    environment = _environment()
+    environment.filters["linked"] = partial(_linked, anchors)
+    return environment.get_template("run.html").render(
+        run=run,
+        diagnosis=run.diagnosis,
+        ending=ENDINGS.get(run.status, run.status),
+        planner=PLANNERS.get(run.setup["planner"], run.setup["planner"]),
+        band=REVIEW_BAND,
+        evidence=evidence,
+        anchors=anchors,
+        passages=passages,
+        images=images,
+        picture=picture,
+        part=next((picture(image["file"]) for image in images if image["id"] == "part"), None),
+        layers=[
+            (f"{LAYERS[item['tool']]} {item['id']}", picture(name))
+            for item in evidence
+            if item["tool"] in LAYERS
+            for name in item["files"]
+        ],
+        marks=list(_marks(run.diagnosis, evidence, anchors)),
+        total=sum(event.seconds for event in run.events),
+        raw=json.dumps(asdict(run), ensure_ascii=False, indent=1, default=str),
+    )
+
+
+def evidence_of(run: Run) -> list[dict[str, Any]]:
+    """All evidence that a run has filed, finished or not."""
+    if run.diagnosis:
+        return list(run.diagnosis["evidence"])
+    return [item for event in run.events for item in event.update.get("evidence", [])]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "chance": chance,
+        "quantity": _quantity,
+        "said": words_of,
+        "speaker": lambda kind: SPEAKERS.get(kind, kind),
+        "unfiled": unfiled,
+        "written": partial(json.dumps, ensure_ascii=False, indent=1),
+    }
+    return environment
+
+
+def _reader(folder: Path) -> Callable[[str], Markup | None]:
+    """Reads a picture of the run as a data: URI; None when it is not there. No name leads out of the folder."""
+
+    def picture(name: str) -> Markup | None:
+        path = folder / Path(name).name
+        kind = PICTURE_TYPES.get(path.suffix)
+        if kind is None or not path.is_file():
+            return None
+        return Markup(f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}")
+
+    return picture
+
+
+def _passages(evidence: Iterable[Record]) -> dict[str, dict[str, Any]]:
+    """Knowledge entries by id, in the order they were found, each with the evidence that found it."""
+    found: dict[str, dict[str, Any]] = {}
+    for item in evidence:
+        for passage in item["passages"]:
+            found.setdefault(passage["id"], {**passage, "found": []})["found"].append((item["id"], passage["score"]))
+    return found
+
+
+def _marks(
+    diagnosis: Record | None, evidence: Iterable[Record], anchors: Mapping[str, str]
+) -> Iterable[tuple[list[float], str, str]]:
+    """Boxes over the part, each with label and anchor: the defects, else what lies above the normal range."""
+    defects = diagnosis["defects"] if diagnosis else []
+    for number, defect in enumerate(defects, start=1):
+        yield defect["box"], str(number), f"defect-{number}"
+    if not defects:
+        for item in evidence:
+            for region in item["regions"] if item["above_normal"] else ():
+                yield region["box"], item["id"], anchors[item["id"]]
+
+
+def _linked(anchors: Mapping[str, str], text: str) -> Markup:
+    """The text, escaped; ids of evidence and knowledge in square brackets become links to their cards."""
+    pieces = _BRACKETS.split(visible(text))
+    plain, inside = pieces[::2], pieces[1::2]
+    links = [
+        Markup('<a class="id" href="#{}">{}</a>').format(anchors[word], word)
+        if word in anchors
+        else escape(f"[{word}]")
+        for word in inside
+    ]
+    return Markup("").join(piece for pair in zip(map(escape, plain), [*links, ""], strict=True) for piece in pair)
+
+
+def _quantity(name: str) -> str:
+    """The name of a measurement with its unit apart: `area_percent` is "area, %"."""
+    *words, last = name.split("_")
+    return f"{' '.join(words)}, {UNITS[last]}" if words and last in UNITS else name.replace("_", " ")
