@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
     from agent.graph import State
+    from knowledge_base.store import KnowledgeBase
     from tools.album import Album
     from tools.detectors import Detector
 
@@ -79,7 +80,7 @@ class Inspector:
         album = Album(trace.pictures, part, references)
         watch(trace.step("intake", {"images": _pictures(album)}))
         tools = toolbox(album, lambda: self._detector(references), self.knowledge, inspection.product)
-        room = Room(self.planner, tools, survey_calls(inspection))
+        room = Room(self.planner, tools, survey_calls(inspection, self.knowledge))
         state: State = {"messages": first_messages(inspection, album, MOST_TURNS)}
         steps: Iterator[Any] = build_graph(room).stream(state, GRAPH_SETTINGS, stream_mode=["updates", "values"])
         for kind, chunk in steps:
@@ -157,12 +158,12 @@ class Inspector:
         }
 
 
-def survey_calls(inspection: Inspection) -> list[tuple[str, dict[str, Any]]]:
+def survey_calls(inspection: Inspection, knowledge: KnowledgeBase) -> list[tuple[str, dict[str, Any]]]:
     """The cheap tools that run before the planner is asked."""
     calls: list[tuple[str, dict[str, Any]]] = [("anomaly_map", {})]
     if inspection.references:
         calls.append(("compare_with_reference", {"reference": "reference_1"}))
-    if inspection.product:
+    if inspection.product and knowledge.knows(inspection.product):
         calls.append(("search_knowledge", {"query": f"typical defects of {inspection.product}"}))
     return calls
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -48,22 +48,22 @@ def write_page(run: Run, path: Path) -> Path:
 
 def render_page(run: Run) -> str:
     """The page as text."""
+    template = _environment().get_template("run.html")
     evidence = evidence_of(run)
     passages = _passages(evidence)
     images = [image for event in run.events for image in event.update.get("images", [])]
     picture = _reader(run.folder / "pictures")
     anchors = {item["id"]: f"evidence-{number}" for number, item in enumerate(evidence, start=1)}
     anchors |= {id_: f"knowledge-{number}" for number, id_ in enumerate(passages, start=1)}
-    environment = _environment()
-    environment.filters["linked"] = partial(_linked, anchors)
-    return environment.get_template("run.html").render(
+    return template.render(
         run=run,
         diagnosis=run.diagnosis,
-        ending=ENDINGS.get(run.status, run.status),
+        ending=ENDINGS[run.status],
         planner=PLANNERS.get(run.setup["planner"], run.setup["planner"]),
         band=REVIEW_BAND,
         evidence=evidence,
         anchors=anchors,
+        linked=partial(_linked, anchors),
         passages=passages,
         images=images,
         picture=picture,
@@ -87,6 +87,7 @@ def evidence_of(run: Run) -> list[dict[str, Any]]:
     return [item for event in run.events for item in event.update.get("evidence", [])]
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -144,15 +145,12 @@ def _marks(
 
 def _linked(anchors: Mapping[str, str], text: str) -> Markup:
     """The text, escaped; ids of evidence and knowledge in square brackets become links to their cards."""
-    pieces = _BRACKETS.split(visible(text))
-    plain, inside = pieces[::2], pieces[1::2]
-    links = [
-        Markup('<a class="id" href="#{}">{}</a>').format(anchors[word], word)
-        if word in anchors
-        else escape(f"[{word}]")
-        for word in inside
-    ]
-    return Markup("").join(piece for pair in zip(map(escape, plain), [*links, ""], strict=True) for piece in pair)
+
+    def link(found: re.Match[str]) -> str:
+        word = found[1]
+        return f'<a class="id" href="#{anchors[word]}">{word}</a>' if word in anchors else found[0]
+
+    return Markup(_BRACKETS.sub(link, escape(visible(text))))
 
 
 def _quantity(name: str) -> str:

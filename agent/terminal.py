@@ -40,10 +40,10 @@ COLOURS = {"defective": "red", "uncertain": "yellow", "normal": "green"}
 LEVELS = {"ok": "green", "note": "yellow", "problem": "bold red"}
 SPEAKERS = {"ai": "planner", "human": "asked", "tool": "answer"}
 ENDINGS = {
-    "running": "still running: another process is working on it",
-    "killed": "killed: its process ended before the inspection did; what follows is all there is",
-    "failed": "failed",
-    "finished": "finished",
+    "running": "another process is working on it",
+    "killed": "its process ended before the inspection did, and what is shown is all there is",
+    "failed": "an error ended it",
+    "finished": "it ended with a diagnosis",
 }
 DOING = {
     "intake": "surveying the part",
@@ -110,10 +110,10 @@ class Progress:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, get_renderable=self._line, transient=True, redirect_stdout=False)
         self._spinner = Spinner("dots")
         self._doing = "loading pictures"
         self._started = time.monotonic()
+        self._live = Live(console=self._console, get_renderable=self._line, transient=True, redirect_stdout=False)
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
@@ -160,11 +160,11 @@ def print_diagnosis(run: Run) -> None:
 def print_run(run: Run) -> None:
     """A run step by step, with its status said plainly."""
     asked = run.inspection
-    ending = ENDINGS.get(run.status, run.status) + (f": {run.error}" if run.error else "")
+    error = f": {run.error}" if run.error else ""
     versions = ", ".join(f"{package} {version}" for package, version in run.setup["versions"].items())
     about = [
         ("run", run.id),
-        ("status", ending),
+        ("status", f"{run.status}, {ENDINGS[run.status]}{error}"),
         ("started", run.started),
         ("image", _name(asked["image"])),
         ("references", ", ".join(map(_name, asked["references"])) or "none"),

@@ -20,7 +20,7 @@ def closeness(entries: Mapping[str, Entry], product: str | None) -> dict[str, in
     """
     if not (product and product.strip()):
         return dict.fromkeys(entries, 0)
-    families = _families(entries, product)
+    families = families_of(entries, product)
     steps = {id_: _step(entry, product, families) for id_, entry in entries.items()}
     return {id_: step for id_, step in steps.items() if step is not None}
 
@@ -31,7 +31,8 @@ def product_of(entry: Entry, product: str | None) -> str:
     return [*names, *entry.products, entry.family][0]
 
 
-def _families(entries: Mapping[str, Entry], product: str) -> set[str]:
+def families_of(entries: Mapping[str, Entry], product: str) -> set[str]:
+    """The families of the entries that name a product, or of this name; none for a product that no entry knows."""
     return {
         entry.family
         for entry in entries.values()

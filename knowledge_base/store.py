@@ -26,7 +26,7 @@ from knowledge_base.files import write_atomically
 from knowledge_base.index import Document, VectorIndex, build_index, documents, open_index
 from knowledge_base.manifest import describe, read_manifest, write_manifest
 from knowledge_base.passage import Passage, passage
-from knowledge_base.products import closeness, product_of
+from knowledge_base.products import closeness, families_of, product_of
 from knowledge_base.ranking import FLOOR, fuse, order, relevance
 from knowledge_base.words import WordIndex
 
@@ -104,6 +104,10 @@ class KnowledgeBase:
         spoken = _language(query, language)
         best = islice(self._current().best(query, product), limit)
         return [passage(entry, spoken, product_of(entry, product), round(score, 3)) for entry, score in best]
+
+    def knows(self, product: str) -> bool:
+        """Whether any entry speaks of this product or is of a family of this name."""
+        return bool(families_of(self._current().entries, product))
 
     def entry(self, id_: str) -> Entry | None:
         """The entry of this id, if there is one."""

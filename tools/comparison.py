@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.registration import Fit, Matrix, Pixels, Plane, blurred, gradient, register, shrink, smooth, view
+from tools.pixels import Pixels
+from tools.registration import Fit, Matrix, Plane, blurred, gradient, register, shrink, smooth, view
 
 Mask = NDArray[np.bool_]
 Value = TypeVar("Value", np.uint8, np.float32)
@@ -27,7 +28,7 @@ CLIPPED, TRUST_IN_CLIPPED = 250, 0.03
 SPREAD = 2.0
 MIN_AREA, JOIN = 12, 5
 CLEARLY_MORE = 1.5
-MAX_REGIONS_UNLIKE, MAX_REGIONS_ALIKE = 4, 18
+FEW_REGIONS, MANY_REGIONS, LARGE = 4, 18, 0.01
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class DifferenceRegion:
 class Comparison:
     """`difference` (H, W) float32 of the part's size: 1.0 is the edge of what noise and registration error explain.
 
-    When `fit.refused` gives a reason, the difference is zero and there are no regions: nothing was compared.
+    `regions` are the places beyond it, largest and strongest first. When `fit.refused` gives a reason, the difference is zero and there are no regions: nothing was compared.
     """
 
     fit: Fit
@@ -80,17 +81,22 @@ def compare(part: Pixels, reference: Pixels, others: Sequence[Pixels] = ()) -> C
     if overlay is None:
         return _nothing(fit, part)
     difference = _deviation(overlay)
-    if others:
-        spread = _spread(reference, others)
-        if spread is None:
-            reason = "the good references differ from one another almost everywhere"
-            return _nothing(replace(fit, refused=reason), part)
-        difference /= 1 + SPREAD * _sampled(spread, overlay.sources)
+    spreads = [_spread(reference, other) for other in others]
+    if fitting := [spread for spread in spreads if spread is not None]:
+        difference /= 1 + SPREAD * _sampled(np.maximum.reduce(fitting), overlay.sources)
     regions = _regions(difference, overlay, part.shape)
-    if len(regions) > MAX_REGIONS_UNLIKE + (MAX_REGIONS_ALIKE - MAX_REGIONS_UNLIKE) * overlay.agreement:
-        reason = f"differs in {len(regions)} places: this product varies too much from piece to piece"
+    believed = _believed(regions, overlay.agreement, part.shape[0] * part.shape[1])
+    if regions and not believed:
+        reason = f"differs in {len(regions)} places: pieces of this product vary too much, give more good references"
         return _nothing(replace(fit, refused=reason), part)
-    return Comparison(fit, np.asarray(cv2.resize(difference, part.shape[1::-1]), np.float32), regions)
+    return Comparison(fit, np.asarray(cv2.resize(difference, part.shape[1::-1]), np.float32), believed)
+
+
+def _believed(regions: tuple[DifferenceRegion, ...], agreement: float, size: int) -> tuple[DifferenceRegion, ...]:
+    """All regions; the large ones alone when there are so many that most must be ordinary variation."""
+    if len(regions) <= FEW_REGIONS + (MANY_REGIONS - FEW_REGIONS) * agreement:
+        return regions
+    return tuple(region for region in regions if region.area_px >= LARGE * size)
 
 
 def _nothing(fit: Fit, part: Pixels) -> Comparison:
@@ -267,19 +273,19 @@ def _relit(laid: Pixels, part: Pixels, covered: Mask) -> Plane:
     return np.asarray((light * laid + 128 * (offset + across * x + down * y[:, None])).clip(0, 255), np.float32)
 
 
-def _spread(reference: Pixels, others: Sequence[Pixels]) -> Plane | None:
-    """How far good pieces are from the reference, at and near each of its pixels; none when most do not fit it."""
-    overlays = [overlay for _, overlay in (_overlay(reference, other) for other in others) if overlay]
-    if 2 * len(overlays) < len(others):
+def _spread(reference: Pixels, other: Pixels) -> Plane | None:
+    """How far another good piece is from the reference, at and near each of its pixels; none when it does not fit."""
+    _, overlay = _overlay(reference, other)
+    if overlay is None:
         return None
-    furthest = np.maximum.reduce([_deviation(overlay) for overlay in overlays])
-    reach = max(furthest.shape) // 70
-    around = cv2.dilate(furthest, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    deviation = _deviation(overlay)
+    reach = max(deviation.shape) // 70
+    around = cv2.dilate(deviation, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     return smooth(np.asarray(around, np.float32), max(1, reach // 2))
 
 
 def _regions(difference: Plane, overlay: _Overlay, shape: tuple[int, ...]) -> tuple[DifferenceRegion, ...]:
-    """The places beyond the limit, those less than 2 * JOIN apart taken together, in pixels of the whole part."""
+    """The places beyond the limit, largest and strongest first; those less than 2 * JOIN apart are one."""
     beyond = difference > 1
     joined = cv2.dilate(beyond.astype(np.uint8), np.ones((2 * JOIN + 1, 2 * JOIN + 1), np.uint8))
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(joined)
@@ -292,7 +298,7 @@ def _regions(difference: Plane, overlay: _Overlay, shape: tuple[int, ...]) -> tu
     peak = np.zeros(count)
     np.maximum.at(peak, inside, difference[beyond])
     across, down = shape[1] / difference.shape[1], shape[0] / difference.shape[0]
-    return tuple(
+    found = [
         DifferenceRegion(
             box=_box(boxes[i], across, down),
             area_px=round(float(area[i]) * across * down),
@@ -302,7 +308,8 @@ def _regions(difference: Plane, overlay: _Overlay, shape: tuple[int, ...]) -> tu
         )
         for i in range(1, count)
         if area[i] >= MIN_AREA
-    )
+    ]
+    return tuple(sorted(found, key=lambda region: -region.area_px * region.peak))
 
 
 def _box(joined: NDArray[Any], across: float, down: float) -> tuple[int, int, int, int]:

@@ -70,10 +70,11 @@ def _described(
         "colour_contrast": round(contrast, 1),
         "on_part": round(on_part, 2),
     }
-    words = _words(sides, float(numbers["area_percent"]), shift, contrast)
+    looks = _words(sides, float(numbers["area_percent"]), shift, contrast)
     place = "" if on_part >= 0.5 else ", beside the part"
     size = f"{sides[1]:.0f} x {sides[0]:.0f} px, {numbers['area_percent']} % of the picture"
-    return Measured({**numbers, "looks": words}, f"{words}, {size}, brightness {numbers['brightness_change']:+}{place}")
+    described = f"{looks}, {size}, brightness {numbers['brightness_change']:+}{place}"
+    return Measured({**numbers, "looks": looks, "described": described}, described)
 
 
 def _words(sides: list[float], area_percent: float, shift: Floats, contrast: float) -> str:

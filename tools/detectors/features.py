@@ -5,6 +5,7 @@ Roth et al., Towards Total Recall in Industrial Anomaly Detection (PatchCore), C
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 ASSET = Path(__file__).parent / "assets" / "efficientnet_lite0.onnx"
 
 
+class BackboneError(Exception):
+    """A backbone cannot be had: cause and remedy in one line."""
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(f"{cause}; {remedy}")
+
+
 class Backbone(Protocol):
     """`name` identifies weights and preprocessing; `levels` maps (N, S, S, 3) uint8 to two maps (N, C, h, w)."""
 
@@ -32,7 +40,7 @@ class Backbone(Protocol):
 
 
 class OnnxBackbone:
-    """EfficientNet-Lite0 (ImageNet) at strides 8 and 16, 40 + 112 channels, on onnxruntime; the weights are packaged."""
+    """EfficientNet-Lite0 (ImageNet) at strides 8 and 16, 40 + 112 channels, on onnxruntime; weights are packaged."""
 
     name = "efficientnet_lite0-onnx"
 
@@ -41,6 +49,27 @@ class OnnxBackbone:
         signal = (pixels.astype(np.float32) - 127.5) / 127.5
         outputs: list[Floats] = _session().run(None, {"pixels": signal.transpose(0, 3, 1, 2)})
         return outputs
+
+
+@cache
+def make_backbone(name: str = "onnx", device: str = "auto") -> Backbone:
+    """The backbone "onnx" (packaged, CPU) or "timm:NAME" (any of timm's) on `device` auto, cpu, cuda or cuda:N.
+
+    Made once a process. BackboneError names what is missing, and the choices.
+    """
+    from tools.detectors.torch_backbone import load_torch_backbone
+
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise BackboneError(f"there is no device {device!r}", "choose auto, cpu, cuda or cuda:N")
+    if name.startswith("timm:"):
+        return load_torch_backbone(name.removeprefix("timm:"), device)
+    if name != "onnx":
+        raise BackboneError(
+            f"there is no backbone {name!r}", "choose onnx or timm:NAME, such as timm:tf_efficientnet_lite0"
+        )
+    if device.startswith("cuda"):
+        raise BackboneError("the backbone onnx runs on the CPU", "choose timm:tf_efficientnet_lite0 for CUDA")
+    return OnnxBackbone()
 
 
 @cache
