@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_an_action_with_an_invented_source_is_refused(field: str) -> None:
 
 
 def test_knowledge_that_was_not_retrieved_is_refused() -> None:
-    with pytest.raises(SubmissionError, match="no knowledge dent.*this run has: scratch"):
+    with pytest.raises(SubmissionError, match=r"no knowledge dent.*this run has: scratch"):
         check(with_repair(knowledge=["dent"]), EVIDENCE)
 
 
@@ -71,7 +72,5 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from([*ANSWER, "defects", "against"]), json_values))
 def test_any_json_is_accepted_or_refused_in_words(arguments: dict[str, Any]) -> None:
-    try:
-        check(arguments, EVIDENCE)
-    except SubmissionError as error:
-        assert "the answer does not fit" in str(error) or "there is no" in str(error)
+    with suppress(SubmissionError):
+        assert check(arguments, EVIDENCE).verdict in ("normal", "defective", "uncertain")

@@ -34,7 +34,7 @@ def from_left_out(peaks: Sequence[float], copies: Sequence[float]) -> Calibratio
 
 
 def from_copies(copies: Sequence[float], own: float) -> Calibration:
-    """Normal range from one reference: the peaks of its moved copies, and `own`, how unlike its patches are to each other.
+    """Normal range from one reference: peaks of its moved copies, and `own`, how unlike its patches are to each other.
 
     A single picture says little about how parts differ, so the range lies beyond the mean of the two.
     """
@@ -70,7 +70,7 @@ def moved_copies(pixels: Pixels) -> list[Pixels]:
 
 
 def own_distances(grid: Floats, apart: int = 3) -> Floats:
-    """Distance (h, w) of each patch of `grid` (h, w, C) to its nearest like more than `apart` patches away in the same picture.
+    """Distance (h, w) of each patch of `grid` (h, w, C) to its nearest like more than `apart` patches away in it.
 
     Infinite where the grid is too small to hold one.
     """
