@@ -47,9 +47,10 @@ def _for_a_person() -> tuple[type[Exception], ...]:
     from agent.planners import PlannerError
     from agent.trace import RunError
     from knowledge_base.entry import KnowledgeError
+    from tools.detectors.features import BackboneError
     from tools.image import ImageError
 
-    return (ImageError, KnowledgeError, PlannerError, RunError)
+    return (BackboneError, ImageError, KnowledgeError, PlannerError, RunError)
 
 
 @app.callback()
@@ -78,6 +79,8 @@ def inspect(
     product: Product = None,
     question: Annotated[str | None, typer.Option(help="What to look for, in your own words.")] = None,
     planner: Annotated[str, typer.Option(help="rules: the embedded planner, no language model.")] = "rules",
+    backbone: Annotated[str, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")] = "onnx",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N], for timm backbones.")] = "auto",
     as_json: AsJson = False,
     fail_on_defect: Annotated[bool, typer.Option("--fail-on-defect", help="Exit with 3 when defective.")] = False,
     home: Home = DEFAULT_HOME,
@@ -89,7 +92,8 @@ def inspect(
     from agent.terminal import Progress, print_diagnosis
 
     inspection = Inspection(image, _pictures(reference or []), product, question)
-    inspector = Inspector(_home(context, home), make_planner(planner), planner)
+    chosen = make_planner(planner)
+    inspector = Inspector(_home(context, home), chosen, planner, backbone=backbone, device=device)
     with Progress() as progress:
         run = inspector.inspect(inspection, progress.watch)
     diagnosis = run.diagnosis

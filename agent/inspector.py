@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from knowledge_base.store import KnowledgeBase
     from tools.album import Album
     from tools.detectors import Detector
+    from tools.detectors.features import Backbone
 
 # One tool at a time: sibling calls would share one detector, and crops are numbered in the order of the calls.
 GRAPH_SETTINGS: RunnableConfig = {"recursion_limit": 100, "max_concurrency": 1}
@@ -38,25 +39,30 @@ def _ignore(event: Event) -> None:
 class Inspector:
     """Inspects parts in one home folder; detector, knowledge and planner are made once and kept.
 
-    `home` holds runs/ and knowledge/; `planner` is a langchain chat model and `planner_name` what a result calls it.
+    `home` holds runs/ and knowledge/; `planner` is a langchain chat model and `planner_name` what a result calls it;
+    `backbone` is "onnx" or "timm:NAME", the latter on `device` auto, cpu or cuda[:N].
     """
 
-    def __init__(self, home: Path, planner: BaseChatModel, planner_name: str) -> None:
+    def __init__(
+        self, home: Path, planner: BaseChatModel, planner_name: str, *, backbone: str = "onnx", device: str = "auto"
+    ) -> None:
         from knowledge_base.store import KnowledgeBase
 
         self.home = home
         self.planner = planner
         self.planner_name = planner_name
+        self.backbone_name, self.device = backbone, device
         self.knowledge = KnowledgeBase(home / "knowledge")
         self._fitted: dict[tuple[str, ...], Detector] = {}
 
     def inspect(self, inspection: Inspection, watch: Watch = _ignore) -> Run:
-        """Inspect one part; ImageError for a bad file, RunError for a home that cannot be written.
+        """Inspect one part; ImageError for a bad file, RunError for an unwritable home, BackboneError for no backbone.
 
         Any other error is written into the trace and raised.
         """
+        backbone = self._backbone()
         part, *references = load_images([inspection.image, *inspection.references])
-        trace = Trace(self.home / "runs", _asked(inspection), self._setup())
+        trace = Trace(self.home / "runs", _asked(inspection), self._setup(backbone.name))
         try:
             self._run(inspection, part, references, trace, watch)
         except BaseException as error:
@@ -92,16 +98,20 @@ class Inspector:
         seconds = round(time.perf_counter() - started, 3)
         trace.finish(self._diagnosis(inspection, trace.id, album, state, seconds).model_dump(mode="json"))
 
+    def _backbone(self) -> Backbone:
+        from tools.detectors.features import make_backbone
+
+        return make_backbone(self.backbone_name, self.device)
+
     def _detector(self, references: list[LoadedImage]) -> Detector:
-        from tools.detectors.features import OnnxBackbone
         from tools.detectors.patchcore import fit
         from tools.detectors.self_similarity import SelfSimilarity
 
         if not references:
-            return SelfSimilarity(OnnxBackbone())
+            return SelfSimilarity(self._backbone())
         key = tuple(reference.sha256 for reference in references)
         if key not in self._fitted:
-            self._fitted[key] = fit([reference.pixels for reference in references], OnnxBackbone())
+            self._fitted[key] = fit([reference.pixels for reference in references], self._backbone())
         return self._fitted[key]
 
     def _diagnosis(
@@ -141,7 +151,7 @@ class Inspector:
             seconds=seconds,
         )
 
-    def _setup(self) -> dict[str, Any]:
+    def _setup(self, backbone: str) -> dict[str, Any]:
         packages = (
             "flawlens",
             "langgraph",
@@ -153,6 +163,7 @@ class Inspector:
         )
         return {
             "planner": self.planner_name,
+            "backbone": backbone,
             "prompts": prompts_hash(),
             "versions": {package: version(package) for package in packages},
         }

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from tools.detectors import AnomalyMap, Calibration, Pixels
+from tools.detectors import AnomalyMap, Calibration, Floats, Pixels
 from tools.detectors.features import Backbone, patches
 from tools.detectors.normal_range import own_distances
 from tools.resample import resized, smoothed
 
+MARGIN = 64  # pixels around the resized picture
+LEAST_LIMIT = 6.0  # feature distance: a picture without any structure reaches 2, the plainest texture 12
 DEVIATIONS = 6.0  # robust standard deviations above the picture's own median
 CERTAINTY = 0.6  # log-odds: alone it never says much more than "look at this"
 DOUBT = 0.5  # of the limit: a score has to be far beyond it before it means much
@@ -25,13 +28,20 @@ class SelfSimilarity:
 
     def score(self, pixels: Pixels) -> AnomalyMap:
         """AnomalyMap of an RGB picture (H, W, 3) uint8; its limit is median + 6 robust deviations of the same map."""
-        distances = own_distances(patches([pixels], self.backbone, self.size)[0])
+        distances = own_distances(self._grid(pixels))
         scores = smoothed(resized(distances, self.size, self.size), 4.0)
         median = float(np.median(scores))
         deviation = 1.4826 * float(np.median(np.abs(scores - median)))
-        limit = max(median + DEVIATIONS * deviation, 1e-3)
+        limit = max(median + DEVIATIONS * deviation, LEAST_LIMIT)
         calibration = Calibration(limit, DOUBT * limit, CERTAINTY, "the picture's own bulk, no reference", 0)
         height, width = pixels.shape[:2]
         return AnomalyMap(
             resized(scores, height, width), float(scores.max()), f"self-similarity {self.backbone.name}", calibration
         )
+
+    def _grid(self, pixels: Pixels) -> Floats:
+        """Patch features of the picture; a mirrored margin keeps the network's own borders out of them."""
+        whole = resized(pixels, self.size, self.size)
+        framed = np.asarray(cv2.copyMakeBorder(whole, *[MARGIN] * 4, cv2.BORDER_REFLECT_101), np.uint8)
+        cells = MARGIN // 8
+        return patches([framed], self.backbone, self.size + 2 * MARGIN)[0][cells:-cells, cells:-cells]
