@@ -45,7 +45,7 @@ def photographed_again(board: Pixels, random: np.random.Generator) -> Pixels:
     """The same board shifted by up to 6 px, turned by up to 2 degrees, 20 % darker and recompressed."""
     height, width = board.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), random.uniform(-2, 2), 1)
-    matrix[:, 2] += random.uniform(-6, 6, 2)
+    matrix = np.asarray(matrix + np.array([[0, 0, random.uniform(-6, 6)], [0, 0, random.uniform(-6, 6)]]))
     moved = cv2.warpAffine(board, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     _, packed = cv2.imencode(".jpg", np.asarray(moved * 0.8, np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from tools.detectors import AnomalyMap, Calibration, Floats, Pixels
@@ -42,6 +41,7 @@ class SelfSimilarity:
     def _grid(self, pixels: Pixels) -> Floats:
         """Patch features of the picture; a mirrored margin keeps the network's own borders out of them."""
         whole = resized(pixels, self.size, self.size)
-        framed = np.asarray(cv2.copyMakeBorder(whole, *[MARGIN] * 4, cv2.BORDER_REFLECT_101), np.uint8)
+        framed = np.pad(whole, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="reflect")
         cells = MARGIN // 8
-        return patches([framed], self.backbone, self.size + 2 * MARGIN)[0][cells:-cells, cells:-cells]
+        grid = patches([framed], self.backbone, self.size + 2 * MARGIN)[0]
+        return np.ascontiguousarray(grid[cells:-cells, cells:-cells])
