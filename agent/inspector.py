@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -146,7 +147,7 @@ class Inspector:
                 for note in view.original.notes
             ],
             planner=self.planner_name,
-            image=str(inspection.image),
+            image=_text(inspection.image),
             product=inspection.product,
             seconds=seconds,
         )
@@ -209,11 +210,16 @@ def shortcomings(inspection: Inspection, evidence: Sequence[Evidence], outcome: 
 
 def _asked(inspection: Inspection) -> dict[str, Any]:
     return {
-        "image": str(inspection.image),
-        "references": [str(path) for path in inspection.references],
+        "image": _text(inspection.image),
+        "references": [_text(path) for path in inspection.references],
         "product": inspection.product,
         "question": inspection.question,
     }
+
+
+def _text(path: Path) -> str:
+    """The path as valid text: bytes of a name that are no UTF-8 are spelled out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _pictures(album: Album) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import cv2
@@ -101,7 +100,7 @@ def _finding(found: AnomalyMap, places: list[Region]) -> str:
     if not places:
         return f"Nothing above the normal range: peak {ratio:.2f} of the limit ({source}).{strength}"
     listed = "; ".join(
-        f"box {[math.floor(edge) for edge in place.box]} at {place.score:.2f} times the limit,"
+        f"box {[round(edge) for edge in place.box]} at {place.score:.2f} times the limit,"
         f" {place.numbers['area_percent']} % of the picture"
         for place in places
     )

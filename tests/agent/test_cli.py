@@ -98,6 +98,15 @@ def test_bad_input_is_one_line_on_stderr_and_exit_status_2(
     assert "Traceback" not in done.stderr
 
 
+def test_a_file_name_that_is_no_utf_8_is_spelled_out(flawlens: Flawlens, parts: Path, tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/part\xff.png"
+    with open(odd, "wb") as file:  # noqa: PTH123
+        file.write((parts / "good_1.png").read_bytes())
+    done = flawlens("inspect", os.fsdecode(odd), "-r", parts / "good_2.png", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["image"].endswith("part\\xff.png")
+
+
 def test_knowledge_is_searched_in_both_languages(flawlens: Flawlens) -> None:
     for query in ("thin scratch on metal", "金属表面细长划痕"):
         hits = json.loads(flawlens("knowledge", "search", query, "--json").stdout)

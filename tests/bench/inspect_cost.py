@@ -1,4 +1,4 @@
-"""What an inspection costs: `python tests/bench/inspect_cost.py`. A benchmark, not a test; other work makes it noisy."""
+"""What an inspection costs: `python tests/bench/inspect_cost.py`. A benchmark, noisy beside other work."""
 
 from __future__ import annotations
 
