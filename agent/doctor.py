@@ -171,8 +171,8 @@ def optional() -> Iterator[Finding]:
 def _torch() -> tuple[ModuleType | None, Finding]:
     """torch when it can be imported; it is not even tried when it is not installed."""
     if importlib.util.find_spec("torch") is None:
-        text = "not installed; only for exporting the backbone"
-        return None, Finding("note", "torch", text, "pip install 'flawlens[torch]'")
+        text = "not installed; only for other backbones and CUDA"
+        return None, Finding("note", "torch", text, "in the folder of flawlens: pip install -e '.[torch]'")
     try:
         torch = importlib.import_module("torch")
     except (ImportError, OSError) as error:

@@ -42,6 +42,8 @@ class State(TypedDict, total=False):
     messages: Annotated[list[AnyMessage], add_messages]
     evidence: Annotated[list[dict[str, Any]], operator.add]
     turns: int
+    reminded: bool
+    accepted: bool
     audited: bool
     submission: dict[str, Any]
     outcome: Outcome
@@ -91,20 +93,20 @@ def plan(room: Room, state: State) -> State:
     turns = state.get("turns", 0) + 1
     offered = [] if turns >= room.most_turns or state.get("audited") else list(room.tools)
     reply = room.planner.bind_tools([*offered, submit_tool]).invoke(state["messages"])
-    outcome: State = {"messages": [reply], "turns": turns}
-    if not reply.tool_calls and turns > 1 and not _calls(state["messages"][-2]):
-        outcome["outcome"] = "no_call"
-    return outcome
+    update: State = {"messages": [reply], "turns": turns}
+    if not reply.tool_calls and state.get("reminded") and "submission" not in state:
+        update["outcome"] = "no_call"
+    return update
 
 
 def after_plan(state: State) -> Literal["act", "submit", "remind", "fuse"]:
-    """An answer wins over tool calls in the same reply; two replies without any call end the run."""
+    """An answer wins over tool calls in the same reply; a second reply without any call ends the run."""
     names = {call["name"] for call in _calls(state["messages"][-1])}
     if SUBMIT in names:
         return "submit"
     if names:
         return "act"
-    return "fuse" if state.get("outcome") == "no_call" else "remind"
+    return "fuse" if state.get("reminded") else "remind"
 
 
 def act(room: Room, state: State) -> State:
@@ -118,7 +120,7 @@ def act(room: Room, state: State) -> State:
 
 def remind(state: State) -> State:  # noqa: ARG001
     """Say once that a call is expected."""
-    return {"messages": [HumanMessage(render("remind"))]}
+    return {"messages": [HumanMessage(render("remind"))], "reminded": True}
 
 
 def submit(state: State) -> State:
@@ -136,12 +138,12 @@ def submit(state: State) -> State:
             except SubmissionError as error:
                 text = str(error)
         replies.append(ToolMessage(text, tool_call_id=call["id"], name=call["name"], status=status))
-    return {**update, "messages": replies}
+    return {**update, "messages": replies, "accepted": "submission" in update}
 
 
 def after_submit(room: Room, state: State) -> Literal["plan", "audit", "fuse"]:
     """A refused answer goes back to the planner, a first answer to the audit, a second one to the fusion."""
-    if any(isinstance(reply, ToolMessage) and reply.status == "success" for reply in state["messages"][-1:]):
+    if state["accepted"]:
         return "fuse" if state.get("audited") or state["turns"] >= room.most_turns else "audit"
     return with_turns_left(room, state)
 

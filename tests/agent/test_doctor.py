@@ -82,7 +82,7 @@ def test_without_torch_nothing_is_imported_and_the_command_that_adds_it_is_named
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     torch, *others = doctor.optional()
-    assert (torch.level, torch.remedy) == ("note", "pip install 'flawlens[torch]'")
+    assert (torch.level, torch.remedy) == ("note", "in the folder of flawlens: pip install -e '.[torch]'")
     assert "CUDA" not in {finding.name for finding in others}
 
 

@@ -107,6 +107,21 @@ def test_an_answer_wins_over_tool_calls_in_the_same_reply_and_every_call_is_answ
     assert diagnosis(finished)["outcome"] == "submitted"
     answered = {message.tool_call_id for message in answers(planner)}
     assert {"call_0", "call_9"} <= answered
+    assert [event.node for event in finished.events].count("submit") == 2  # the answer and its audit
+
+
+def test_an_answer_stands_when_the_audit_is_answered_in_words_only(home: Path, parts: Path) -> None:
+    finished, _ = run(home, parts, submits("defective", 0.95), says("I keep my verdict."))
+    found = diagnosis(finished)
+    assert found["outcome"] == "submitted"
+    assert found["scores"]["planner"] == 0.95
+    assert found["verdict"] == "defective"
+
+
+def test_a_wrong_answer_in_the_audit_does_not_undo_the_first(home: Path, parts: Path) -> None:
+    finished, _ = run(home, parts, submits("normal", 0.02), submits("broken"))
+    assert diagnosis(finished)["outcome"] == "submitted"
+    assert diagnosis(finished)["scores"]["planner"] == 0.02
 
 
 @pytest.mark.parametrize(

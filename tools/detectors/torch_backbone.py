@@ -58,7 +58,7 @@ def load_torch_backbone(name: str, device: str = "auto", weights: Path | None = 
     try:
         import timm  # noqa: F401
     except ImportError as error:
-        remedy = 'pip install "flawlens[torch]"'
+        remedy = "in the folder of flawlens: pip install -e '.[torch]'"
         raise BackboneError(f"timm:{name} needs {error.name}, which is not installed", remedy) from error
     place = _place(device)
     settings = _settings(name)
