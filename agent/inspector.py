@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +42,9 @@ def _ignore(event: Event) -> None:
 class Inspector:
     """Inspects parts in one home folder; detector, knowledge and planner are made once and kept.
 
-    `home` holds runs/ and knowledge/; `planner` is a langchain chat model and `planner_name` what a result calls it;
-    `backbone` is "onnx" or "timm:NAME", the latter on `device` auto, cpu or cuda[:N].
+    `home` holds runs/, knowledge/ and banks/ (fitted to more than four references); `planner` is a langchain chat model
+    and `planner_name` what a result calls it; `backbone` is "onnx" or "timm:NAME", the latter on `device` auto, cpu or
+    cuda[:N].
     """
 
     def __init__(
@@ -105,15 +108,30 @@ class Inspector:
         return make_backbone(self.backbone_name, self.device)
 
     def _detector(self, references: list[LoadedImage]) -> Detector:
-        from tools.detectors.patchcore import fit
         from tools.detectors.self_similarity import SelfSimilarity
 
         if not references:
             return SelfSimilarity(self._backbone())
-        key = tuple(reference.sha256 for reference in references)
+        key = tuple(f"{reference.sha256} {reference.bits}" for reference in references)
         if key not in self._fitted:
-            self._fitted[key] = fit([reference.pixels for reference in references], self._backbone())
+            self._fitted[key] = self._fit(key, references)
         return self._fitted[key]
+
+    def _fit(self, key: tuple[str, ...], references: list[LoadedImage]) -> Detector:
+        """Fit a detector, or read the bank of the same references that an earlier process kept in the home."""
+        from tools.detectors.patchcore import FULL_BANK_UP_TO, BankError, PatchCore, fit
+
+        backbone = self._backbone()
+        made_of = [version("flawlens"), backbone.name, *key]
+        bank = self.home / "banks" / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:24]}.safetensors"
+        if bank.exists():
+            with suppress(BankError):
+                return PatchCore.load(bank, backbone)
+        detector = fit([image.pixels for image in references], backbone)
+        if len(references) > FULL_BANK_UP_TO:
+            bank.parent.mkdir(exist_ok=True)
+            detector.save(bank)
+        return detector
 
     def _diagnosis(
         self,

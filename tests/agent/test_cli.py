@@ -13,6 +13,7 @@ import pytest
 
 from agent.diagnosis import Diagnosis
 
+MMAD_SAMPLE = "{data}/mmad/mmad_sample_2_real_entries.json"
 Flawlens = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -105,6 +106,26 @@ def test_a_file_name_that_is_no_utf_8_is_spelled_out(flawlens: Flawlens, parts: 
     done = flawlens("inspect", os.fsdecode(odd), "-r", parts / "good_2.png", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["image"].endswith("part\\xff.png")
+
+
+def test_a_bank_of_many_references_is_kept_and_a_broken_one_is_fitted_again(
+    flawlens: Flawlens, parts: Path, tmp_path: Path
+) -> None:
+    good = [argument for seed in range(1, 6) for argument in ("-r", parts / f"good_{seed}.png")]
+    command = ("inspect", parts / "scratched.png", *good, "--json", "--home", tmp_path)
+    first = json.loads(flawlens(*command).stdout)
+    (bank,) = (tmp_path / "banks").iterdir()
+    assert json.loads(flawlens(*command).stdout)["scores"] == first["scores"]
+    bank.write_bytes(bank.read_bytes()[:1000])
+    assert json.loads(flawlens(*command).stdout)["scores"] == first["scores"]
+    assert [path.name for path in (tmp_path / "banks").iterdir()] == [bank.name]
+
+
+def test_an_mmad_folder_is_checked(flawlens: Flawlens, data: Path) -> None:
+    done = flawlens("mmad", "validate", "--data", data / "mmad", "--annotation", MMAD_SAMPLE.format(data=data))
+    assert done.returncode == 2
+    assert "2 pictures" in done.stdout
+    assert "missing file" in done.stdout
 
 
 def test_knowledge_is_searched_in_both_languages(flawlens: Flawlens) -> None:

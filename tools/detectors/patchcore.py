@@ -7,6 +7,7 @@ reference each row came from, so that the normal range can be taken by leaving o
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ class PatchCore:
             "size": self.size,
             "calibration": asdict(self.calibration),
         }
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
         save_file({"bank": self.bank, "owner": self.owner}, partial, {"patchcore": json.dumps(settings)})
         partial.replace(path)
 
