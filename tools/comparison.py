@@ -51,8 +51,8 @@ class DifferenceRegion:
 class Comparison:
     """`difference` (H, W) float32 of the part's size: 1.0 is the edge of what noise and registration error explain.
 
-    `regions` are the places beyond it, largest and strongest first. When `fit.refused` gives a reason, the difference
-    is zero and there are no regions: nothing was compared.
+    `regions` are the places beyond it, largest and strongest first; of more places than one product can believably
+    show, only the large ones. When `fit.refused` gives a reason, nothing was compared: zeros and no regions.
     """
 
     fit: Fit
