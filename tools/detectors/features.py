@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 ASSET = Path(__file__).parent / "assets" / "efficientnet_lite0.onnx"
+MOST_CHANNELS = 128  # of an array that OpenCV takes
 
 
 class BackboneError(Exception):
@@ -93,8 +94,8 @@ def patches(pixels: Sequence[Pixels], backbone: Backbone, size: int) -> Floats:
 
 
 def _embed(fine: Floats, coarse: Floats) -> Floats:
-    a, b = _averaged(fine), _averaged(coarse)
-    return np.concatenate([a, resized(b, *a.shape[:2])], axis=2)
+    pieces = [piece for level in (fine, coarse) for piece in np.array_split(level, -(-len(level) // MOST_CHANNELS))]
+    return np.concatenate([resized(_averaged(piece), *fine.shape[1:]) for piece in pieces], axis=2)
 
 
 def _averaged(level: Floats) -> Floats:

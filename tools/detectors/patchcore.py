@@ -144,7 +144,7 @@ def _read(references: Sequence[Pixels], backbone: Backbone, size: int, seed: int
         rows += [_rows(grid)[np.sort(random.permutation(cells)[:each])] for grid in grids]
         owner += [index] * (each * len(grids))
         if index % every == 0:
-            whole[index] = grids[0]
+            whole[index] = grids[0].copy()
     notices = ["the product lies in any orientation: turned copies learnt"] if turned else []
     if each < cells:
         share = f"a random {each / cells:.0%} of the patches of {len(references)} references"

