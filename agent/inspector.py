@@ -210,7 +210,7 @@ def first_messages(inspection: Inspection, album: Album, turns: int) -> list[Any
         question=inspection.question,
         turns=turns,
     )
-    return [SystemMessage(render("system")), HumanMessage(task, additional_kwargs={"product": inspection.product})]
+    return [SystemMessage(render("system")), HumanMessage(task)]
 
 
 def shortcomings(inspection: Inspection, evidence: Sequence[Evidence], outcome: str) -> list[str]:

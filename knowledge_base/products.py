@@ -27,7 +27,7 @@ def closeness(entries: Mapping[str, Entry], product: str | None) -> dict[str, in
 
 def product_of(entry: Entry, product: str | None) -> str:
     """The product among those an entry names, as it is written there; else the first one, else the family."""
-    names = [name for name in entry.products if product and _same(name, product)]
+    names = [name for name in entry.products if product and same_product(name, product)]
     return [*names, *entry.products, entry.family][0]
 
 
@@ -36,21 +36,21 @@ def families_of(entries: Mapping[str, Entry], product: str) -> set[str]:
     return {
         entry.family
         for entry in entries.values()
-        if _same(entry.family, product) or any(_same(name, product) for name in entry.products)
+        if same_product(entry.family, product) or any(same_product(name, product) for name in entry.products)
     }
 
 
 def _step(entry: Entry, product: str, families: set[str]) -> int | None:
-    if any(_same(name, product) for name in entry.products):
+    if any(same_product(name, product) for name in entry.products):
         return 0
-    if entry.products and not _same(entry.family, product):
+    if entry.products and not same_product(entry.family, product):
         return None
     if entry.family == GENERAL:
         return 2
     return 1 if entry.family in families else None
 
 
-def _same(name: str, other: str) -> bool:
+def same_product(name: str, other: str) -> bool:
     """Whether two names differ only in case, spaces, hyphens and underscores."""
     return _plain(name) == _plain(other)
 

@@ -9,6 +9,7 @@ from langchain_core.tools import BaseTool, tool
 from pydantic import BaseModel, Field
 
 from knowledge_base.passage import Passage
+from knowledge_base.products import same_product
 from knowledge_base.store import KnowledgeBase
 from tools.evidence import Evidence, ToolError
 
@@ -44,7 +45,7 @@ def make_search_knowledge(knowledge: KnowledgeBase, product: str | None) -> Base
         evidence = Evidence(
             tool="search_knowledge",
             finding=f"For {query!r}: {names}.",
-            passages=[_passage(knowledge, passage) for passage in passages],
+            passages=[_passage(knowledge, passage, product) for passage in passages],
         )
         texts = "\n".join(
             f"[{passage.id}] {passage.title}: {passage.text} (source: {passage.source})" for passage in passages
@@ -56,11 +57,15 @@ def make_search_knowledge(knowledge: KnowledgeBase, product: str | None) -> Base
 
 def _closest_first(passages: list[Passage], product: str | None) -> list[Passage]:
     """The best passages, those on the product itself ahead of equally good ones on anything."""
-    return sorted(passages, key=lambda passage: -(passage.score + OWN_PRODUCT * (passage.product == product)))[:SHOWN]
+    return sorted(passages, key=lambda passage: -(passage.score + OWN_PRODUCT * _own(passage, product)))[:SHOWN]
 
 
-def _passage(knowledge: KnowledgeBase, passage: Passage) -> dict[str, Any]:
-    """A passage with the parts of its entry that a diagnosis is made of."""
+def _own(passage: Passage, product: str | None) -> bool:
+    return product is not None and same_product(passage.product, product)
+
+
+def _passage(knowledge: KnowledgeBase, passage: Passage, product: str | None) -> dict[str, Any]:
+    """A passage with the parts of its entry that a diagnosis is made of; `own`: it is on the product itself."""
     entry = knowledge.entry(passage.id)
     if entry is None:
         return asdict(passage)
@@ -68,6 +73,7 @@ def _passage(knowledge: KnowledgeBase, passage: Passage) -> dict[str, Any]:
     return {
         **asdict(passage),
         "specific": bool(entry.products),
+        "own": _own(passage, product),
         "severity": entry.severity,
         "disposition": entry.disposition,
         "sections": sections,

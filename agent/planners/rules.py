@@ -11,7 +11,7 @@ from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool
 
@@ -66,7 +66,7 @@ class RulesPlanner(BaseChatModel):
                 ("search_knowledge", {"query": query})
             ]
         audited = any(isinstance(message, ToolMessage) and message.name == SUBMIT for message in messages)
-        submission = answer(evidence, suspects, product_of(messages))
+        submission = answer(evidence, suspects)
         thought = f"Evidence against: {submission.against}" if audited else submission.summary
         return thought, [(SUBMIT, submission.model_dump())]
 
@@ -78,12 +78,6 @@ def evidence_in(messages: Sequence[BaseMessage]) -> list[Evidence]:
         for message in messages
         if isinstance(message, ToolMessage) and isinstance(message.artifact, dict)
     ]
-
-
-def product_of(messages: Sequence[BaseMessage]) -> str | None:
-    """The product that the task names, if any."""
-    products = (message.additional_kwargs.get("product") for message in messages if isinstance(message, HumanMessage))
-    return next((str(product) for product in products if product), None)
 
 
 def suspicious(evidence: Sequence[Evidence]) -> list[tuple[str, Region]]:

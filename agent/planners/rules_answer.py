@@ -22,11 +22,11 @@ COMPARE = "compare_with_reference"
 SET_ASIDE = "Set the part aside and have a person look at it [general practice]"
 
 
-def answer(evidence: Sequence[Evidence], suspects: Sequence[Suspect], product: str | None) -> Submission:
+def answer(evidence: Sequence[Evidence], suspects: Sequence[Suspect]) -> Submission:
     """The submission that the evidence supports; every claim cites the evidence it comes from."""
     probability, reasons = weigh(evidence)
     verdict = _verdict(probability)
-    passage = _entry_for(evidence, product)
+    passage = _entry_for(evidence)
     summary = " ".join(text for value, text in reasons if value >= 0 or verdict != "defective")
     opposing = [text for value, text in reasons if (value < 0) == (verdict == "defective") and value != 0]
     return Submission(
@@ -73,7 +73,7 @@ def _verdict(probability: float) -> Verdict:
     return "normal" if probability <= low else "defective" if probability >= high else "uncertain"
 
 
-def _entry_for(evidence: Sequence[Evidence], product: str | None) -> dict[str, Any] | None:
+def _entry_for(evidence: Sequence[Evidence]) -> dict[str, Any] | None:
     """The entry that names the mark, or None; entries that only describe normal variation do not.
 
     First what the measured words found on the product itself, then the product's most typical defect, then general
@@ -84,10 +84,9 @@ def _entry_for(evidence: Sequence[Evidence], product: str | None) -> dict[str, A
         (number > first_look, {**passage, "evidence": item.id})
         for number, item in enumerate(evidence)
         for passage in item.passages
-        if passage.get("disposition", "accept") != "accept"
-        and (not passage["specific"] or passage["product"] == product)
+        if passage.get("disposition", "accept") != "accept" and (passage["own"] or not passage["specific"])
     ]
-    own = [(measured, passage) for measured, passage in found if passage["product"] == product]
+    own = [(measured, passage) for measured, passage in found if passage["own"]]
     ranked = [*sorted(own, key=lambda pair: not pair[0]), *(pair for pair in found if pair[0])]
     return ranked[0][1] if ranked else None
 

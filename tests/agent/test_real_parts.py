@@ -49,6 +49,18 @@ def test_a_good_and_a_defective_part_get_a_valid_diagnosis(
     assert bad.verdict != "normal" or bad.scores.detector is not None
 
 
+def test_a_product_is_known_however_it_is_spelled(data: Path, inspector: Inspector) -> None:
+    references = tuple(list_images(data / "cookie" / "train" / "good")[0][:1])
+    image = list_images(data / "cookie" / "test" / "cracked")[0][0]
+    types = {
+        name: [defect.type for defect in Diagnosis.model_validate(run.diagnosis).defects]
+        for name in ("cookie", "Cookie")
+        for run in [inspector.inspect(Inspection(image, references, name))]
+    }
+    assert types["cookie"] == types["Cookie"] != []
+    assert set(types["cookie"]) == {"crack"}
+
+
 @pytest.mark.parametrize("kind", ["crazing", "patches", "scratches"])
 def test_without_any_reference_the_evidence_is_called_weak(data: Path, inspector: Inspector, kind: str) -> None:
     found = inspect(inspector, data / "neu_det", kind, 0)
