@@ -16,7 +16,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-BACKBONE_SHA256 = "a203e167e3af3d03f584662646429a931ed4b8649d1ed0ec86c231fe8b3c8d76"
 OLDEST_PYTHON = (3, 11)
 OLDEST_SQLITE = (3, 35)  # chromadb refuses older ones
 LITTLE_DISK = 500_000_000  # bytes; a run keeps 0.2 to 5 MB
@@ -95,9 +94,9 @@ def backbone() -> Finding:
     try:
         import numpy as np
 
-        from tools.detectors.features import ASSET, OnnxBackbone
+        from tools.detectors.features import ASSET, ASSET_SHA256, OnnxBackbone
 
-        if hashlib.sha256(ASSET.read_bytes()).hexdigest() != BACKBONE_SHA256:
+        if hashlib.sha256(ASSET.read_bytes()).hexdigest() != ASSET_SHA256:
             return Finding("problem", name, f"{ASSET} is not the file that was released", RESTORE)
         levels = OnnxBackbone().levels(np.zeros((1, 64, 64, 3), np.uint8))
     except FileNotFoundError as error:

@@ -26,11 +26,12 @@ def detector_probability(evidence: Sequence[Evidence]) -> float | None:
 
 def fuse(detector: float | None, planner: float | None) -> float | None:
     """Equal-weight mean of the log-odds of whichever probabilities there are."""
-    odds = [_log_odds(value) for value in (detector, planner) if value is not None]
+    odds = [log_odds(value) for value in (detector, planner) if value is not None]
     return 1 / (1 + math.exp(-sum(odds) / len(odds))) if odds else None
 
 
-def _log_odds(probability: float) -> float:
+def log_odds(probability: float) -> float:
+    """Log-odds of a probability, kept within 0.001 and 0.999."""
     clipped = min(max(probability, CERTAIN), 1 - CERTAIN)
     return math.log(clipped / (1 - clipped))
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-import uuid
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from markupsafe import Markup, escape
 from agent.fusion import REVIEW_BAND
 from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, unfiled, visible, words_of
 from agent.trace import Run, RunError
+from knowledge_base.files import write_atomically
 
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURE_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
@@ -34,15 +33,10 @@ def write_page(run: Run, path: Path) -> Path:
 
     A reader never sees half a page.
     """
-    partial_file = path.with_name(f".{uuid.uuid4().hex}.partial")
     try:
-        partial_file.write_bytes(render_page(run).encode("utf-8", "backslashreplace"))
-        partial_file.replace(path)
+        write_atomically(path, render_page(run).encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise RunError(path, f"cannot be written ({error.strerror})", "choose another file with --out") from error
-    finally:
-        with suppress(OSError):
-            partial_file.unlink()
     return path
 
 

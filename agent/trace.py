@@ -18,6 +18,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from langchain_core.messages import BaseMessage
 
+from knowledge_base.files import write_atomically
+
 FORMAT = "flawlens-trace-1"
 
 
@@ -110,9 +112,7 @@ class Trace:
         self._lock.release()
 
     def _write(self) -> None:
-        partial = self.folder / "run.json.partial"
-        partial.write_text(json.dumps(self._run, ensure_ascii=False, indent=1), encoding="utf-8")
-        partial.replace(self.folder / "run.json")
+        write_atomically(self.folder / "run.json", json.dumps(self._run, ensure_ascii=False, indent=1).encode())
 
 
 def read_run(runs: Path, identity: str, *, events: bool = True) -> Run:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +18,11 @@ HUE_SHIFT = 6.0
 BRIGHTNESS_SHIFT = 12.0  # grey levels
 
 
-@dataclass(frozen=True)
-class Measured:
-    """`numbers` carry their units in their names; `words` say the same for a reader and for a search."""
+def measure(pixels: Pixels, box: Box) -> dict[str, float | str]:
+    """Measure the most different patch in `box` of an RGB picture (H, W, 3) against a ring around it.
 
-    numbers: dict[str, float | str]
-    words: str
-
-
-def measure(pixels: Pixels, box: Box) -> Measured:
-    """Measure the most different patch in `box` of an RGB picture (H, W, 3) against a ring around it."""
+    Numbers carry their units in their names; `looks` names shape, tone and hue, `described` says it all in words.
+    """
     height, width = pixels.shape[:2]
     x0, y0, x1, y1 = box.pixels(height=height, width=width)
     left, top = max(0, x0 - round(RING * (x1 - x0))), max(0, y0 - round(RING * (y1 - y0)))
@@ -56,7 +49,7 @@ def _mark(lab: Floats, surroundings: Floats, inside: npt.NDArray[np.bool_]) -> n
 
 def _described(
     lab: Floats, ring: Floats, mark: npt.NDArray[np.bool_], whole: tuple[int, ...], on_part: float
-) -> Measured:
+) -> dict[str, float | str]:
     points = np.argwhere(mark)[:, ::-1].astype(np.float32)
     sides = sorted(side + 1 for side in cv2.minAreaRect(points)[1])
     shift = (np.median(lab[mark], axis=0) - np.median(ring, axis=0)).astype(np.float32)
@@ -74,7 +67,7 @@ def _described(
     place = "" if on_part >= 0.5 else ", beside the part"
     size = f"{sides[1]:.0f} x {sides[0]:.0f} px, {numbers['area_percent']} % of the picture"
     described = f"{looks}, {size}, brightness {numbers['brightness_change']:+}{place}"
-    return Measured({**numbers, "looks": looks, "described": described}, described)
+    return {**numbers, "looks": looks, "described": described}
 
 
 def _words(sides: list[float], area_percent: float, shift: Floats, contrast: float) -> str:

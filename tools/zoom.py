@@ -46,10 +46,10 @@ def make_zoom(album: Album) -> BaseTool:
         crop = enlarged(view)
         name = album.keep(view)
         found = measure(view.original.pixels, view.box)
-        finding = f"{name} shows box {[round(edge) for edge in view.box]} of {view.source}: {found.words}."
-        region = Region(box=view.box, score=0.0, numbers=found.numbers)
+        finding = f"{name} shows box {[round(edge) for edge in view.box]} of {view.source}: {found['described']}."
+        region = Region(box=view.box, score=0.0, numbers=found)
         file = album.save(name, crop)
-        numbers: dict[str, float | str] = {"image": name, "source": view.source, **found.numbers}
+        numbers: dict[str, float | str] = {"image": name, "source": view.source, **found}
         evidence = Evidence(tool="zoom", finding=finding, regions=[region], numbers=numbers, files=[file])
         return evidence.finding, evidence
 

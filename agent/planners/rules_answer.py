@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.diagnosis import Defect, Repair, Severity, Submission, Verdict, place_of
-from agent.fusion import REVIEW_BAND
+from agent.fusion import log_odds, verdict_of
 from tools.evidence import Evidence, Region
 
 # Log-odds. A reference that fits shows a difference of 1.5 times the limit on one good part in twenty or fewer.
@@ -25,7 +25,7 @@ SET_ASIDE = "Set the part aside and have a person look at it [general practice]"
 def answer(evidence: Sequence[Evidence], suspects: Sequence[Suspect]) -> Submission:
     """The submission that the evidence supports; every claim cites the evidence it comes from."""
     probability, reasons = weigh(evidence)
-    verdict = _verdict(probability)
+    verdict = verdict_of(probability, "submitted")[0]
     passage = _entry_for(evidence)
     summary = " ".join(text for value, text in reasons if value >= 0 or verdict != "defective")
     opposing = [text for value, text in reasons if (value < 0) == (verdict == "defective") and value != 0]
@@ -60,17 +60,11 @@ def _weight(item: Evidence, evidence: Sequence[Evidence]) -> float:
 
 
 def _map_weight(item: Evidence, fitted: bool) -> float:
-    probability = min(max(float(item.numbers["probability"]), 0.001), 0.999)
-    odds = math.log(probability / (1 - probability))
+    odds = log_odds(float(item.numbers["probability"]))
     if not item.numbers["references"]:
         # A picture that is like itself says nothing about a reference it was never compared with.
         return max(odds, 0.0)
     return odds * (MAP_BESIDE_A_FIT if fitted else 1.0)
-
-
-def _verdict(probability: float) -> Verdict:
-    low, high = REVIEW_BAND
-    return "normal" if probability <= low else "defective" if probability >= high else "uncertain"
 
 
 def _entry_for(evidence: Sequence[Evidence]) -> dict[str, Any] | None:

@@ -108,23 +108,23 @@ def test_a_painted_line_is_measured_in_pixels_with_its_tone() -> None:
     plate = np.full((200, 300, 3), 150, np.uint8)
     cv2.line(plate, (80, 100), (160, 100), (20, 20, 20), 4)
     found = measure(plate, Box.from_pixels(70, 85, 170, 115, height=200, width=300))
-    assert float(found.numbers["length_px"]) == pytest.approx(85, abs=8)
-    assert float(found.numbers["width_px"]) == pytest.approx(5, abs=3)
-    assert float(found.numbers["brightness_change"]) < -80
-    assert found.numbers["looks"] == "dark thin elongated line"
+    assert float(found["length_px"]) == pytest.approx(85, abs=8)
+    assert float(found["width_px"]) == pytest.approx(5, abs=3)
+    assert float(found["brightness_change"]) < -80
+    assert found["looks"] == "dark thin elongated line"
 
 
 @pytest.mark.parametrize(("colour", "word"), [((200, 90, 90), "reddish"), ((90, 90, 200), "bluish")])
 def test_a_tint_is_named(colour: tuple[int, int, int], word: str) -> None:
     plate = np.full((200, 200, 3), 120, np.uint8)
     cv2.circle(plate, (100, 100), 15, colour, -1)
-    assert word in str(measure(plate, Box(350, 350, 650, 650)).numbers["looks"])
+    assert word in str(measure(plate, Box(350, 350, 650, 650))["looks"])
 
 
 def test_an_even_place_is_called_so() -> None:
     plate = np.full((200, 200, 3), 120, np.uint8)
-    assert measure(plate, Box(350, 350, 650, 650)).words.startswith("no mark")
-    assert measure(plate, Box(0, 0, 1000, 1000)).words.startswith("no mark")
+    assert str(measure(plate, Box(350, 350, 650, 650))["described"]).startswith("no mark")
+    assert str(measure(plate, Box(0, 0, 1000, 1000))["described"]).startswith("no mark")
 
 
 def test_a_mark_beside_the_part_is_said_to_be_beside_it() -> None:
@@ -133,7 +133,7 @@ def test_a_mark_beside_the_part_is_said_to_be_beside_it() -> None:
     picture[10:16, 10:16] = 0
     assert part_mask(picture)[100, 100]
     assert not part_mask(picture)[13, 13]
-    assert "beside the part" in measure(picture, Box(30, 30, 100, 100)).words
+    assert "beside the part" in str(measure(picture, Box(30, 30, 100, 100))["described"])
 
 
 def test_a_texture_is_part_everywhere() -> None:

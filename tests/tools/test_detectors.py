@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.doctor import BACKBONE_SHA256
 from evals.example_parts import draw_part
 from tools.detectors import Calibration, Floats, Pixels
-from tools.detectors.features import ASSET, BackboneError, OnnxBackbone, make_backbone, patches
+from tools.detectors.features import ASSET, ASSET_SHA256, BackboneError, OnnxBackbone, make_backbone, patches
 from tools.detectors.nearest import coreset, nearest
 from tools.detectors.normal_range import from_copies, from_left_out
 from tools.detectors.patchcore import BANK_ROWS, BankError, PatchCore, fit
@@ -154,7 +153,7 @@ def test_200_references_fill_a_bank_of_4000_rows_at_most(brackets: list[Pixels])
 
 
 def test_the_packaged_backbone_is_the_recorded_one() -> None:
-    assert hashlib.sha256(ASSET.read_bytes()).hexdigest() == BACKBONE_SHA256
+    assert hashlib.sha256(ASSET.read_bytes()).hexdigest() == ASSET_SHA256
 
 
 def test_onnx_and_torch_give_the_same_map(brackets: list[Pixels]) -> None:

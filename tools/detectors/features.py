@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 ASSET = Path(__file__).parent / "assets" / "efficientnet_lite0.onnx"
+ASSET_SHA256 = "a203e167e3af3d03f584662646429a931ed4b8649d1ed0ec86c231fe8b3c8d76"
 MOST_CHANNELS = 128  # of an array that OpenCV takes
 
 

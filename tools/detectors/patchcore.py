@@ -28,9 +28,7 @@ FULL_BANK_UP_TO = 4  # references whose patches all stay in the bank
 CORESET = 0.1
 BANK_ROWS = 4000
 COPIED = 3  # references whose moved copies widen the normal range
-TURNED = (
-    20  # references that get turned copies when the product lies in any orientation; more show the turns themselves
-)
+TURNED = 20  # references that get turned copies in a product of any orientation; more show the turns themselves
 
 
 class BankError(Exception):
