@@ -4,10 +4,42 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Switch(StrEnum):
+    """An option that is on or off."""
+
+    on = "on"
+    off = "off"
+
+
+class Speech(StrEnum):
+    """A language of the answer."""
+
+    en = "en"
+    zh = "zh"
+
+
+class Hub(StrEnum):
+    """A hub of model weights."""
+
+    huggingface = "huggingface"
+    modelscope = "modelscope"
+
+
+class Attention(StrEnum):
+    """An implementation of attention."""
+
+    auto = "auto"
+    flash_attention_2 = "flash_attention_2"
+    sdpa = "sdpa"
+    eager = "eager"
+
 
 app = typer.Typer(
     name="flawlens",
@@ -29,6 +61,10 @@ Home = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Product = Annotated[str | None, typer.Option(help="Product name; limits the knowledge to it and its family.")]
+PLANNER_HELP = (
+    "rules (embedded, no language model), qwen:MODEL (a folder or a hub's id of a Qwen-VL), or openai:URL#MODEL (vLLM,"
+    " llama.cpp, Ollama, SGLang, a hosted API)."
+)
 DEFAULT_HOME = Path("~/.flawlens")
 DEFECTIVE = 3  # exit status of --fail-on-defect
 BAD_INPUT = 2
@@ -79,25 +115,47 @@ def inspect(
         typer.Option("--reference", "-r", help="A good part, or a folder of them; repeatable."),
     ] = None,
     product: Product = None,
-    question: Annotated[str | None, typer.Option(help="What to look for, in your own words.")] = None,
-    planner: Annotated[str, typer.Option(help="rules: the embedded planner, no language model.")] = "rules",
+    question: Annotated[str | None, typer.Option(help="What to look for or to answer, in your own words.")] = None,
+    planner: Annotated[str, typer.Option(help=PLANNER_HELP)] = "rules",
+    hub: Annotated[Hub, typer.Option(help="Where qwen:ID is fetched from.")] = Hub.huggingface,
+    attention: Annotated[Attention, typer.Option(help="Attention of qwen: models.")] = Attention.auto,
+    dialect: Annotated[str, typer.Option(help="auto, or the model's family: qwen2.5-vl, qwen3-vl, ....")] = "auto",
+    image_pixels: Annotated[int, typer.Option(help="Most pixels of a picture shown to a model.", min=3136)] = 1_003_520,
+    api_key: Annotated[str | None, typer.Option(envvar="FLAWLENS_API_KEY", help="Key of the openai: server.")] = None,
     backbone: Annotated[str, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")] = "onnx",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N], for timm backbones.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N], for torch models.")] = "auto",
+    language: Annotated[Speech, typer.Option(help="Language of the answer.")] = Speech.en,
+    audit: Annotated[Switch, typer.Option(help="Ask for the evidence against the verdict.")] = Switch.on,
+    cot: Annotated[Switch, typer.Option(help="Ask the model to think aloud before a call.")] = Switch.on,
+    turns: Annotated[int, typer.Option(help="Most turns of the planner.", min=1, max=50)] = 10,
+    tokens: Annotated[int, typer.Option(help="Most tokens the planner generates.", min=64)] = 16_384,
+    seconds: Annotated[float, typer.Option(help="Most seconds of an inspection.", min=1)] = 900,
     as_json: AsJson = False,
     fail_on_defect: Annotated[bool, typer.Option("--fail-on-defect", help="Exit with 3 when defective.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Inspect one part and print a diagnosis that cites its evidence."""
-    from agent.diagnosis import Inspection
+    from agent.diagnosis import Inspection, Procedure
     from agent.inspector import Inspector
     from agent.planners import make_planner
-    from agent.terminal import Progress, print_diagnosis
+    from agent.progress import Progress
+    from agent.terminal import print_diagnosis
 
     inspection = Inspection(image, _pictures(reference or []), product, question)
-    chosen = make_planner(planner)
-    inspector = Inspector(_home(context, home), chosen, planner, backbone=backbone, device=device)
+    procedure = Procedure(turns, tokens, seconds, audit == "on", cot == "on", language.value)
+    chosen = make_planner(
+        planner,
+        hub=hub.value,
+        attention=attention.value,
+        device=device,
+        dialect=None if dialect == "auto" else dialect,
+        most_pixels=image_pixels,
+        reasoning=procedure.reasoning,
+        api_key=api_key,
+    )
+    inspector = Inspector(_home(context, home), chosen, planner, procedure=procedure, backbone=backbone, device=device)
     with Progress() as progress:
-        run = inspector.inspect(inspection, progress.watch)
+        run = inspector.inspect(inspection, progress.watch, progress.hear)
     diagnosis = run.diagnosis
     assert diagnosis is not None
     if as_json:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from tools.evidence import Evidence
 from tools.image import Box
@@ -14,24 +14,50 @@ from tools.image import Box
 Verdict = Literal["normal", "defective", "uncertain"]
 Severity = Literal["minor", "major", "critical"]
 Disposition = Literal["accept", "rework", "repair", "scrap", "hold"]
-Outcome = Literal["submitted", "turn_limit", "no_call"]
+Topic = Literal["defects", "object"]
+Language = Literal["en", "zh"]
+Outcome = Literal[
+    "submitted", "answered", "turn_limit", "token_limit", "time_limit", "no_call", "malformed", "planner_failed"
+]
 Text = Annotated[str, Field(max_length=600)]
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """One part to look at: `image` and `references` are files, `product` filters knowledge, `question` is free text."""
+    """One part to look at: `image` and `references` are files, `product` filters knowledge, `question` is free text.
+
+    `topic` says what the question is about; None lets its words decide.
+    """
 
     image: Path
     references: tuple[Path, ...] = ()
     product: str | None = None
     question: str | None = None
+    topic: Topic | None = None
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """How an inspection is carried out.
+
+    Budgets: `turns` of the planner, `tokens` that it may generate in all, `seconds` of wall clock. `audit`: ask for the
+    evidence against the verdict before it counts. `reasoning`: ask for steps of thought in words before a call.
+    `detector_weight` (0-1) is the detector's share when its log-odds and the planner's are combined.
+    """
+
+    turns: int = 10
+    tokens: int = 16_384
+    seconds: float = 900.0
+    audit: bool = True
+    reasoning: bool = True
+    language: Language = "en"
+    detector_weight: float = 0.5
 
 
 def _ordered(box: list[float]) -> list[float]:
     x0, y0, x1, y1 = box
     if not (0 <= x0 < x1 <= 1000 and 0 <= y0 < y1 <= 1000):
-        raise ValueError("a box is [x0, y0, x1, y1] in 0-1000 of the part with x0 < x1 and y0 < y1")
+        raise ValueError("a box is [x0, y0, x1, y1] inside the part with x0 < x1 and y0 < y1")
     return box
 
 
@@ -43,7 +69,7 @@ class Defect(BaseModel):
     type: Annotated[str, Field(max_length=80, description="short name, such as scratch")]
     box: Annotated[
         list[float],
-        Field(min_length=4, max_length=4, description="[x0, y0, x1, y1] in 0-1000 of the part"),
+        Field(min_length=4, max_length=4, description="[x0, y0, x1, y1] of the part"),
         AfterValidator(_ordered),
     ]
     place: Annotated[str, Field(max_length=120, description="where on the part, in words")]
@@ -85,6 +111,46 @@ class Submission(BaseModel):
     repair: Repair
     summary: Annotated[str, Field(max_length=1200, description="the reasoning in a few sentences, citing evidence ids")]
     against: Annotated[Text, Field(description="the strongest evidence against this verdict")] = ""
+    answer: Annotated[Text, Field(description="answer to the engineer's question, empty when none was asked")] = ""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Submission:
+        if (self.verdict == "normal" and self.probability > 0.5) or (
+            self.verdict == "defective" and self.probability < 0.5
+        ):
+            raise ValueError(
+                f"verdict {self.verdict} contradicts probability {self.probability}: it is the probability of a defect,"
+                " not of the verdict"
+            )
+        return self
+
+
+class ObjectAnswer(BaseModel):
+    """The planner's answer to a question about the object: the arguments of `submit_answer`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answer: Annotated[Text, Field(description="the answer, in one to three sentences")]
+    evidence: Annotated[
+        list[str], Field(max_length=12, description="ids of the evidence that the answer rests on, such as E2")
+    ] = Field(default_factory=list)
+
+
+class Usage(BaseModel):
+    """What an inspection cost: tokens as the planner reports them, seconds in planner and tools.
+
+    `tool_call_rate` is the share (0-1) of the planner's turns with at least one call that could be carried out;
+    `image_tokens` are part of `prompt_tokens`, counted from the pictures' sizes when a server does not report them.
+    """
+
+    turns: int = 0
+    prompt_tokens: int = 0
+    image_tokens: int = 0
+    completion_tokens: int = 0
+    planner_seconds: float = 0.0
+    tool_seconds: float = 0.0
+    tool_calls: int = 0
+    tool_call_rate: float = 0.0
 
 
 class Scores(BaseModel):
@@ -109,6 +175,7 @@ class Diagnosis(BaseModel):
     repair: Repair
     summary: str
     against: str
+    answer: str
     evidence: list[Evidence]
     outcome: Outcome
     degraded: list[str]
@@ -117,6 +184,7 @@ class Diagnosis(BaseModel):
     image: str
     product: str | None
     seconds: float
+    usage: Usage
 
 
 def place_of(box: Box | list[float]) -> str:

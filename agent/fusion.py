@@ -1,7 +1,7 @@
 """From evidence and the planner's answer to the verdict: outside the planner, with all three numbers kept.
 
-Both probabilities are combined in log-odds with equal weights. Around one half lies the review band: there the verdict
-is `uncertain` and a person looks.
+Both probabilities are combined in log-odds, with equal weights unless the procedure says otherwise. Around one half
+lies the review band: there the verdict is `uncertain` and a person looks.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ def detector_probability(evidence: Sequence[Evidence]) -> float | None:
     return next((float(probability) for probability in told), None)
 
 
-def fuse(detector: float | None, planner: float | None) -> float | None:
-    """Equal-weight mean of the log-odds of whichever probabilities there are."""
-    odds = [log_odds(value) for value in (detector, planner) if value is not None]
-    return 1 / (1 + math.exp(-sum(odds) / len(odds))) if odds else None
+def fuse(detector: float | None, planner: float | None, weight: float = 0.5) -> float | None:
+    """Mean of the log-odds of whichever probabilities there are; `weight` (0-1) is the detector's share."""
+    weighed = [(share, value) for share, value in ((weight, detector), (1 - weight, planner)) if value is not None]
+    whole = sum(share for share, _ in weighed)
+    if not whole:
+        return None
+    return 1 / (1 + math.exp(-sum(share * log_odds(value) for share, value in weighed) / whole))
 
 
 def log_odds(probability: float) -> float:
@@ -57,8 +60,8 @@ def settle(submission: Submission, verdict: Verdict) -> Submission:
     return submission.model_copy(update={"repair": submission.repair.model_copy(update={"disposition": disposition})})
 
 
-def scores(evidence: Sequence[Evidence], submission: Submission | None) -> Scores:
-    """The three numbers of a result."""
+def scores(evidence: Sequence[Evidence], submission: Submission | None, weight: float = 0.5) -> Scores:
+    """The three numbers of a result; `weight` (0-1) is the detector's share in the fused one."""
     detector = detector_probability(evidence)
     planner = submission.probability if submission else None
-    return Scores(detector=detector, planner=planner, fused=fuse(detector, planner))
+    return Scores(detector=detector, planner=planner, fused=fuse(detector, planner, weight))

@@ -1,8 +1,10 @@
 """The inspection as a state machine: survey, plan <-> act, submit, audit, fuse.
 
 survey  the graph itself runs the cheap tools, so that evidence never depends on a planner asking for it
-plan    the planner sees the messages and the tools; on its last turn only `submit_diagnosis` is offered
+plan    the planner sees messages, pictures and tools; what it may call is narrowed to what is still useful
 act     the tools it asked for run; every result is filed as evidence E1, E2, ...
+remind  a turn without a call is answered once
+repair  a reply that cannot be read goes back with its fault, twice at most; then only the answer is offered
 submit  the answer is checked against its schema and against the ids it cites; a wrong one goes back
 audit   one refutation: what speaks against the verdict?
 fuse    detector and planner are combined outside the planner
@@ -12,28 +14,29 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypedDict
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.prebuilt import ToolNode
-from langgraph.prebuilt.tool_node import ToolCallRequest, ToolInvocationError
-from langgraph.types import Command
 
-from agent.diagnosis import Outcome, Submission
+from agent.calls import all_malformed, calls_of, carry_out, left_of
+from agent.diagnosis import ObjectAnswer, Outcome, Procedure, Submission
 from agent.fusion import scores, settle, verdict_of
-from agent.submission import SUBMIT, SubmissionError, check, submit_tool
+from agent.planners import PlannerError
+from agent.submission import ANSWER, SubmissionError, check, check_answer
+from agent.wire import Wire
 from prompts import render
-from tools.evidence import Evidence, ToolError
+from tools.evidence import Evidence
 
 Graph = CompiledStateGraph["State", None, "State", "State"]
-MOST_TURNS = 10
+ToolArguments = tuple[str, dict[str, Any]]
+MOST_REPAIRS = 2
+LATE = 0.8  # share of the wall clock after which only the answer is offered
 
 
 class State(TypedDict, total=False):
@@ -41,23 +44,41 @@ class State(TypedDict, total=False):
 
     messages: Annotated[list[AnyMessage], add_messages]
     evidence: Annotated[list[dict[str, Any]], operator.add]
-    turns: int
+    turns: Annotated[list[dict[str, Any]], operator.add]
+    carried_out: Annotated[list[tuple[int, str]], operator.add]
+    looked: bool
+    closing: bool
+    faulty: Annotated[int, operator.add]
     reminded: bool
     accepted: bool
     audited: bool
     submission: dict[str, Any]
     outcome: Outcome
+    failure: str
     result: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Room:
-    """What one inspection has to work with."""
+    """What one inspection has to work with.
 
-    planner: BaseChatModel
+    `study` are calls whose results are the same for every part of a product, `task` names the part, `survey` are the
+    calls on it. `submit` takes the answer; `most_calls` says how often a tool is of use.
+    """
+
+    wire: Wire
     tools: Sequence[BaseTool]
-    survey: Sequence[tuple[str, dict[str, Any]]]
-    most_turns: int = MOST_TURNS
+    submit: BaseTool
+    task: HumanMessage
+    study: Sequence[ToolArguments] = ()
+    survey: Sequence[ToolArguments] = ()
+    most_calls: Mapping[str, int] = field(default_factory=dict)
+    procedure: Procedure = field(default_factory=Procedure)
+    started: float = field(default_factory=time.monotonic)
+
+    def seconds_left(self) -> float:
+        """Seconds of the wall-clock budget that are left, 0 or less when it is over."""
+        return self.procedure.seconds - (time.monotonic() - self.started)
 
 
 def build_graph(room: Room) -> Graph:
@@ -66,86 +87,160 @@ def build_graph(room: Room) -> Graph:
     graph.add_node("survey", lambda state: survey(room, state))
     graph.add_node("plan", lambda state: plan(room, state))
     graph.add_node("act", lambda state: act(room, state))
-    graph.add_node("remind", remind)
-    graph.add_node("submit", submit)
+    graph.add_node("remind", lambda state: remind(room, state))
+    graph.add_node("repair", repair)
+    graph.add_node("submit", lambda state: submit(room, state))
     graph.add_node("audit", audit)
-    graph.add_node("fuse", fuse)
+    graph.add_node("fuse", lambda state: fuse(room, state))
     graph.add_edge(START, "survey")
     graph.add_edge("survey", "plan")
-    graph.add_conditional_edges("plan", after_plan)
-    graph.add_conditional_edges("act", lambda state: with_turns_left(room, state))
-    graph.add_conditional_edges("remind", lambda state: with_turns_left(room, state))
-    graph.add_conditional_edges("submit", lambda state: after_submit(room, state))
+    graph.add_conditional_edges("plan", lambda state: after_plan(room, state), ROUTES)
+    for node in ("act", "remind", "repair"):
+        graph.add_conditional_edges(node, on_or_end)
+    graph.add_conditional_edges("submit", lambda state: after_submit(room, state), ["plan", "audit", "fuse"])
     graph.add_edge("audit", "plan")
     graph.add_edge("fuse", END)
     return graph.compile()
 
 
-def survey(room: Room, state: State) -> State:
-    """Call the cheap tools as if the planner had asked for them."""
-    calls = [ToolCall(name=name, args=args, id=f"survey_{name}") for name, args in room.survey]
-    asked = AIMessage("", tool_calls=calls, name="survey", id="survey")
-    return run_tools(room, state, asked) if calls else {}
+ROUTES = ["act", "submit", "remind", "repair", "fuse"]
+
+
+def survey(room: Room, state: State) -> State:  # noqa: ARG001
+    """Call the cheap tools as if the planner had asked for them: first on the product, then on the part."""
+    known, found = _survey(room, room.study, "study", 0)
+    seen, more = _survey(room, room.survey, "survey", len(found))
+    return {"messages": [*known, room.task, *seen], "evidence": [*found, *more]}
+
+
+def _survey(
+    room: Room, calls: Sequence[ToolArguments], name: str, filed: int
+) -> tuple[list[AnyMessage], list[dict[str, Any]]]:
+    if not calls:
+        return [], []
+    asked = AIMessage(
+        "", name=name, id=name, tool_calls=[ToolCall(name=tool, args=args, id=f"{name}_{tool}") for tool, args in calls]
+    )
+    replies, evidence = carry_out(asked, room.tools, room.tools, (), filed)
+    return [asked, *replies], evidence
 
 
 def plan(room: Room, state: State) -> State:
-    """One turn of the planner."""
-    turns = state.get("turns", 0) + 1
-    offered = [] if turns >= room.most_turns or state.get("audited") else list(room.tools)
-    reply = room.planner.bind_tools([*offered, submit_tool]).invoke(state["messages"])
-    update: State = {"messages": [reply], "turns": turns}
-    if not reply.tool_calls and state.get("reminded") and "submission" not in state:
-        update["outcome"] = "no_call"
-    return update
+    """One turn of the planner; a planner that fails, or time that is over, is an outcome and not a verdict."""
+    closing = is_closing(room, state)
+    offered = [room.submit] if closing else offered_tools(room, state)
+    left = room.seconds_left()
+    if left <= 0:
+        return {"closing": True, **_ended(state, "time_limit")}
+    try:
+        reply, record = room.wire.ask(state["messages"], offered, left)
+    except PlannerError as error:
+        outcome: Outcome = "time_limit" if room.seconds_left() <= 0 else "planner_failed"
+        return {"closing": True, "failure": str(error), **_ended(state, outcome)}
+    return {"messages": [reply], "turns": [record], "closing": closing}
 
 
-def after_plan(state: State) -> Literal["act", "submit", "remind", "fuse"]:
+def _ended(state: State, outcome: Outcome) -> State:
+    """The outcome, unless an answer was accepted before: that one stands."""
+    return {} if "submission" in state else {"outcome": outcome}
+
+
+def is_closing(room: Room, state: State) -> bool:
+    """Whether the coming turn offers only the answer: the audit, the end of a budget, or too many faulty replies."""
+    budget = room.procedure
+    turns = state.get("turns", [])
+    return (
+        bool(state.get("audited"))
+        or len(turns) + 1 >= budget.turns
+        or sum(turn["completion_tokens"] for turn in turns) >= budget.tokens
+        or room.seconds_left() < (1 - LATE) * budget.seconds
+        or state.get("faulty", 0) > MOST_REPAIRS
+    )
+
+
+def offered_tools(room: Room, state: State) -> list[BaseTool]:
+    """Tools that are not used up, and the answer once the planner has looked for itself."""
+    left = left_of(room.tools, room.most_calls, state["messages"])
+    looked = state.get("looked") or not room.wire.speaks
+    return [*left, room.submit] if looked or not left else [*left]
+
+
+def after_plan(room: Room, state: State) -> Literal["act", "submit", "remind", "repair", "fuse"]:
     """An answer wins over tool calls in the same reply; a second reply without any call ends the run."""
-    names = {call["name"] for call in _calls(state["messages"][-1])}
-    if SUBMIT in names:
+    reply = state["messages"][-1]
+    if not isinstance(reply, AIMessage) or "failure" in state or state.get("outcome") == "time_limit":
+        return "fuse"
+    names = {call["name"] for call in reply.tool_calls}
+    if room.submit.name in names:
         return "submit"
     if names:
         return "act"
+    if reply.additional_kwargs.get("faults"):
+        return "repair"
     return "fuse" if state.get("reminded") else "remind"
 
 
 def act(room: Room, state: State) -> State:
     """Run the tools that the planner asked for."""
-    asked = state["messages"][-1]
+    *earlier, asked = state["messages"]
     assert isinstance(asked, AIMessage)
-    update = run_tools(room, state, asked)
-    update["messages"] = update["messages"][1:]
-    return update
+    offered = [] if state["closing"] else left_of(room.tools, room.most_calls, earlier)
+    filed = len(state.get("evidence", []))
+    replies, evidence = carry_out(asked, room.tools, [*offered, room.submit], earlier, filed)
+    faults = [HumanMessage(render("repair", faults=faults))] if (faults := _faults(asked)) else []
+    looked = state.get("looked", False) or bool(evidence)
+    return {
+        "messages": [*replies, *faults],
+        "evidence": evidence,
+        "carried_out": [(len(state["turns"]), item["tool"]) for item in evidence],
+        "looked": looked,
+        "faulty": int(all_malformed(replies)),
+    }
 
 
-def remind(state: State) -> State:  # noqa: ARG001
+def remind(room: Room, state: State) -> State:  # noqa: ARG001
     """Say once that a call is expected."""
-    return {"messages": [HumanMessage(render("remind"))], "reminded": True}
+    return {"messages": [HumanMessage(render("remind", submit=room.submit.name))], "reminded": True}
 
 
-def submit(state: State) -> State:
+def repair(state: State) -> State:
+    """Name what could not be read."""
+    return {"messages": [HumanMessage(render("repair", faults=_faults(state["messages"][-1])))], "faulty": 1}
+
+
+def submit(room: Room, state: State) -> State:
     """Check the answer; what is wrong with it goes back like any tool error."""
     evidence = [Evidence(**item) for item in state.get("evidence", [])]
+    reply = state["messages"][-1]
     replies: list[AnyMessage] = []
     update: State = {}
-    for call in _calls(state["messages"][-1]):
+    for call in calls_of(reply):
         text, status = "not run: the answer was submitted in the same reply", "error"
-        if call["name"] == SUBMIT:
+        if call["name"] == room.submit.name:
             try:
-                update["submission"] = check(call["args"], evidence).model_dump()
+                update |= _accepted(call, reply, evidence)
                 text, status = "The answer is complete.", "success"
-                update["outcome"] = "submitted"
             except SubmissionError as error:
                 text = str(error)
         replies.append(ToolMessage(text, tool_call_id=call["id"], name=call["name"], status=status))
-    return {**update, "messages": replies, "accepted": "submission" in update}
+    accepted = "submission" in update
+    return {**update, "messages": replies, "accepted": accepted, "faulty": int(not accepted)}
+
+
+def _accepted(call: ToolCall, reply: AnyMessage, evidence: Sequence[Evidence]) -> State:
+    if (text := reply.additional_kwargs.get("refused", {}).get(call["id"])) is not None:
+        raise SubmissionError(str(text))
+    if call["name"] == ANSWER:
+        return {"submission": check_answer(call["args"], evidence).model_dump(), "outcome": "answered"}
+    return {"submission": check(call["args"], evidence).model_dump(), "outcome": "submitted"}
 
 
 def after_submit(room: Room, state: State) -> Literal["plan", "audit", "fuse"]:
-    """A refused answer goes back to the planner, a first answer to the audit, a second one to the fusion."""
-    if state["accepted"]:
-        return "fuse" if state.get("audited") or state["turns"] >= room.most_turns else "audit"
-    return with_turns_left(room, state)
+    """A refused answer goes back to the planner, a first diagnosis to the audit, a second one to the fusion."""
+    if not state["accepted"]:
+        return on_or_end(state)
+    done = state["closing"] or not room.procedure.audit or state["outcome"] == "answered"
+    return "fuse" if done else "audit"
 
 
 def audit(state: State) -> State:  # noqa: ARG001
@@ -153,54 +248,38 @@ def audit(state: State) -> State:  # noqa: ARG001
     return {"messages": [HumanMessage(render("audit"))], "audited": True}
 
 
-def fuse(state: State) -> State:
-    """Combine detector and planner; without an answer the verdict stays uncertain, whatever the detector says."""
+def on_or_end(state: State) -> Literal["plan", "fuse"]:
+    """Back to the planner, unless its last turn offered only the answer."""
+    return "fuse" if state["closing"] else "plan"
+
+
+def fuse(room: Room, state: State) -> State:
+    """Combine detector and planner; without a diagnosis the verdict stays uncertain, whatever the detector says."""
     evidence = [Evidence(**item) for item in state.get("evidence", [])]
-    submission = Submission(**state["submission"]) if "submission" in state else None
-    outcome = state.get("outcome", "turn_limit")
-    numbers = scores(evidence, submission)
+    outcome = state.get("outcome") or why_ended(room, state)
+    submission = Submission(**state["submission"]) if outcome == "submitted" else None
+    numbers = scores(evidence, submission, room.procedure.detector_weight)
     verdict, confidence = verdict_of(numbers.fused, outcome)
     result: dict[str, Any] = {"verdict": verdict, "confidence": confidence, "scores": numbers.model_dump()}
     if submission:
         result["answer"] = settle(submission, verdict).model_dump()
+    elif outcome == "answered":
+        result["answer"] = {"answer": ObjectAnswer(**state["submission"]).answer}
     return {"outcome": outcome, "result": result}
 
 
-def with_turns_left(room: Room, state: State) -> Literal["plan", "fuse"]:
-    """Back to the planner while its budget lasts."""
-    return "plan" if state["turns"] < room.most_turns else "fuse"
+def why_ended(room: Room, state: State) -> Outcome:
+    """Which limit ended a run without an answer."""
+    reply = state["messages"][-1]
+    if isinstance(reply, AIMessage) and not reply.tool_calls and state.get("reminded"):
+        return "no_call"
+    if state.get("faulty", 0) > MOST_REPAIRS:
+        return "malformed"
+    turns = state.get("turns", [])
+    if len(turns) >= room.procedure.turns:
+        return "turn_limit"
+    return "token_limit" if sum(t["completion_tokens"] for t in turns) >= room.procedure.tokens else "time_limit"
 
 
-def run_tools(room: Room, state: State, asked: AIMessage) -> State:
-    """Run the calls of one message and file what they found; a ToolError becomes the tool's answer."""
-    node = ToolNode(list(room.tools), handle_tool_errors=_tool_error, wrap_tool_call=_timed)
-    replies: list[ToolMessage] = node.invoke({"messages": [asked]})["messages"]
-    filed: list[dict[str, Any]] = []
-    for reply in replies:
-        if isinstance(reply.artifact, Evidence):
-            number = len(state.get("evidence", [])) + len(filed) + 1
-            reply.artifact = reply.artifact.model_copy(update={"id": f"E{number}"}).model_dump()
-            reply.content = f"[E{number}] {reply.content}"
-            filed.append(reply.artifact)
-    return {"messages": [asked, *replies], "evidence": filed}
-
-
-def _timed(request: ToolCallRequest, run: Callable[[ToolCallRequest], ToolMessage | Command[Any]]) -> Any:
-    """Run one call and write its seconds into its evidence."""
-    started = time.perf_counter()
-    reply = run(request)
-    if isinstance(reply, ToolMessage) and isinstance(reply.artifact, Evidence):
-        seconds = round(time.perf_counter() - started, 4)
-        reply.artifact = reply.artifact.model_copy(update={"seconds": seconds})
-    return reply
-
-
-def _tool_error(error: ToolError) -> str:
-    # With a wrapper around the calls, ToolNode hands every exception to this function, whatever its annotation says.
-    if not isinstance(error, (ToolError, ToolInvocationError)):
-        raise error
-    return str(error)
-
-
-def _calls(message: AnyMessage) -> list[ToolCall]:
-    return message.tool_calls if isinstance(message, AIMessage) else []
+def _faults(message: AnyMessage) -> list[str]:
+    return list(message.additional_kwargs.get("faults", []))

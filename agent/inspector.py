@@ -5,26 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.diagnosis import Diagnosis, Inspection, Repair
+from agent.diagnosis import Diagnosis, Inspection, Procedure, Repair, Topic
+from agent.outcome import shortcomings, usage_of
+from agent.question import topic_of
 from agent.trace import Event, Run, Trace, read_run
-from prompts import prompts_hash, render
+from prompts import prompts_hash
 from tools.drawing import at_most
 from tools.evidence import Evidence
 from tools.image import LoadedImage, load_images
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import AnyMessage
     from langchain_core.runnables import RunnableConfig
 
-    from agent.graph import State
-    from knowledge_base.store import KnowledgeBase
+    from agent.graph import Room, State
     from tools.album import Album
     from tools.detectors import Detector
     from tools.detectors.features import Backbone
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 GRAPH_SETTINGS: RunnableConfig = {"recursion_limit": 100, "max_concurrency": 1}
 
 Watch = Callable[[Event], None]
+Hear = Callable[[str], None]
 
 
 def _ignore(event: Event) -> None:
@@ -43,32 +45,41 @@ class Inspector:
     """Inspects parts in one home folder; detector, knowledge and planner are made once and kept.
 
     `home` holds runs/, knowledge/ and banks/ (fitted to more than four references); `planner` is a langchain chat model
-    and `planner_name` what a result calls it; `backbone` is "onnx" or "timm:NAME", the latter on `device` auto, cpu or
-    cuda[:N].
+    and `planner_name` what a result calls it; `procedure` sets budgets, audit and language; `backbone` is "onnx" or
+    "timm:NAME", the latter on `device` auto, cpu or cuda[:N].
     """
 
     def __init__(
-        self, home: Path, planner: BaseChatModel, planner_name: str, *, backbone: str = "onnx", device: str = "auto"
+        self,
+        home: Path,
+        planner: BaseChatModel,
+        planner_name: str,
+        *,
+        procedure: Procedure | None = None,
+        backbone: str = "onnx",
+        device: str = "auto",
     ) -> None:
         from knowledge_base.store import KnowledgeBase
 
         self.home = home
         self.planner = planner
         self.planner_name = planner_name
+        self.procedure = procedure or Procedure()
         self.backbone_name, self.device = backbone, device
         self.knowledge = KnowledgeBase(home / "knowledge")
         self._fitted: dict[tuple[str, ...], Detector] = {}
 
-    def inspect(self, inspection: Inspection, watch: Watch = _ignore) -> Run:
+    def inspect(self, inspection: Inspection, watch: Watch = _ignore, hear: Hear | None = None) -> Run:
         """Inspect one part; ImageError for a bad file, RunError for an unwritable home, BackboneError for no backbone.
 
-        Any other error is written into the trace and raised.
+        `watch` is told each step, `hear` each piece of the planner's text as it comes. Any other error is written into
+        the trace and raised; a planner that fails is an outcome.
         """
         backbone = self._backbone()
         part, *references = load_images([inspection.image, *inspection.references])
         trace = Trace(self.home / "runs", _asked(inspection), self._setup(backbone.name))
         try:
-            self._run(inspection, part, references, trace, watch)
+            self._run(inspection, part, references, trace, watch, hear)
         except BaseException as error:
             trace.fail(error)
             raise
@@ -81,17 +92,18 @@ class Inspector:
         references: list[LoadedImage],
         trace: Trace,
         watch: Watch,
+        hear: Hear | None,
     ) -> None:
-        from agent.graph import MOST_TURNS, Room, build_graph
-        from tools import toolbox
+        from agent.briefing import first_messages
+        from agent.graph import build_graph
         from tools.album import Album
 
         started = time.perf_counter()
-        album = Album(trace.pictures, part, references)
-        watch(trace.step("intake", {"images": _pictures(album)}))
-        tools = toolbox(album, lambda: self._detector(references), self.knowledge, inspection.product)
-        room = Room(self.planner, tools, survey_calls(inspection, self.knowledge))
-        state: State = {"messages": first_messages(inspection, album, MOST_TURNS)}
+        topic = self._topic(inspection)
+        album = Album(trace.pictures, part, references if topic == "defects" else [])
+        watch(trace.step("intake", {"images": _pictures(album), "topic": topic}))
+        room = self._room(inspection, topic, album, references, hear)
+        state: State = {"messages": first_messages(inspection, topic, album, self.procedure)}
         steps: Iterator[Any] = build_graph(room).stream(state, GRAPH_SETTINGS, stream_mode=["updates", "values"])
         for kind, chunk in steps:
             if kind == "values":
@@ -100,7 +112,40 @@ class Inspector:
             for node, change in chunk.items():
                 watch(trace.step(node, change or {}))
         seconds = round(time.perf_counter() - started, 3)
-        trace.finish(self._diagnosis(inspection, trace.id, album, state, seconds).model_dump(mode="json"))
+        trace.finish(self._diagnosis(inspection, topic, trace.id, album, state, seconds).model_dump(mode="json"))
+
+    def _topic(self, inspection: Inspection) -> Topic:
+        """What the question is about; a planner without a language model inspects, whatever it is asked."""
+        speaks = getattr(self.planner, "dialect", ...) is not None
+        return topic_of(inspection) if speaks else "defects"
+
+    def _room(
+        self, inspection: Inspection, topic: Topic, album: Album, references: list[LoadedImage], hear: Hear | None
+    ) -> Room:
+        """Everything that the graph works with; a question about the object gets no anomaly tools and no references."""
+        from agent.briefing import study_calls, survey_calls, task_message
+        from agent.graph import Room
+        from agent.submission import answer_tool, submit_tool
+        from agent.wire import Wire
+        from tools import MOST_CALLS, OF_THE_OBJECT, toolbox
+
+        procedure = self.procedure
+        tools = toolbox(
+            album, lambda: self._detector(references), self.knowledge, inspection.product, procedure.language
+        )
+        submit = submit_tool
+        if topic == "object":
+            tools, submit = [tool for tool in tools if tool.name in OF_THE_OBJECT], answer_tool
+        return Room(
+            wire=Wire(self.planner, album, [*tools, submit], procedure.reasoning, hear),
+            tools=tools,
+            submit=submit,
+            task=task_message(inspection, topic, procedure),
+            study=study_calls(inspection, topic, self.knowledge),
+            survey=survey_calls(inspection) if topic == "defects" else (),
+            most_calls={**MOST_CALLS, "compare_with_reference": len(album.references)},
+            procedure=procedure,
+        )
 
     def _backbone(self) -> Backbone:
         from tools.detectors.features import make_backbone
@@ -136,6 +181,7 @@ class Inspector:
     def _diagnosis(
         self,
         inspection: Inspection,
+        topic: Topic,
         run_id: str,
         album: Album,
         state: State,
@@ -143,21 +189,20 @@ class Inspector:
     ) -> Diagnosis:
         evidence = [Evidence(**item) for item in state.get("evidence", [])]
         result = state["result"]
-        answer = result.get("answer") or {
-            "defects": [],
-            "repair": Repair(disposition="hold"),
-            "summary": "",
-            "against": "",
-        }
+        nothing = {"defects": [], "repair": Repair(disposition="hold"), "summary": "", "against": "", "answer": ""}
+        answer = {**nothing, **result.get("answer", {})}
         return Diagnosis(
             run_id=run_id,
             verdict=result["verdict"],
             confidence=round(result["confidence"], 4),
             scores=result["scores"],
-            **{key: answer[key] for key in ("defects", "repair", "summary", "against")},
+            **{key: answer[key] for key in nothing},
             evidence=evidence,
             outcome=state["outcome"],
-            degraded=shortcomings(inspection, evidence, state["outcome"]),
+            degraded=[
+                *shortcomings(inspection, topic, evidence, state),
+                *getattr(self.planner, "adaptations", ()),
+            ],
             notes=[
                 f"{name}: {note}"
                 for name, view in album.views.items()
@@ -168,6 +213,7 @@ class Inspector:
             image=_text(inspection.image),
             product=inspection.product,
             seconds=seconds,
+            usage=usage_of(state),
         )
 
     def _setup(self, backbone: str) -> dict[str, Any]:
@@ -182,48 +228,12 @@ class Inspector:
         )
         return {
             "planner": self.planner_name,
+            "settings": getattr(self.planner, "settings", {}),
+            "procedure": asdict(self.procedure),
             "backbone": backbone,
             "prompts": prompts_hash(),
             "versions": {package: version(package) for package in packages},
         }
-
-
-def survey_calls(inspection: Inspection, knowledge: KnowledgeBase) -> list[tuple[str, dict[str, Any]]]:
-    """The cheap tools that run before the planner is asked."""
-    calls: list[tuple[str, dict[str, Any]]] = [("anomaly_map", {})]
-    if inspection.references:
-        calls.append(("compare_with_reference", {"reference": "reference_1"}))
-    if inspection.product and knowledge.knows(inspection.product):
-        calls.append(("search_knowledge", {"query": f"typical defects of {inspection.product}"}))
-    return calls
-
-
-def first_messages(inspection: Inspection, album: Album, turns: int) -> list[AnyMessage]:
-    """System text and task; the pictures are named by id and travel apart from the state."""
-    from langchain_core.messages import HumanMessage, SystemMessage
-
-    task = render(
-        "inspect",
-        product=inspection.product,
-        images=list(album.views),
-        references=len(inspection.references),
-        question=inspection.question,
-        turns=turns,
-    )
-    return [SystemMessage(render("system")), HumanMessage(task)]
-
-
-def shortcomings(inspection: Inspection, evidence: Sequence[Evidence], outcome: str) -> list[str]:
-    """Why this result deserves less trust than a full one."""
-    found = []
-    if outcome != "submitted":
-        found.append(f"the planner gave no valid answer ({outcome})")
-    if not inspection.references:
-        found.append("no reference of a good part: the anomaly map is weak evidence")
-    for item in evidence:
-        if "refused" in item.numbers:
-            found.append(f"{item.tool} could not be used: {item.numbers['refused']}")
-    return found
 
 
 def _asked(inspection: Inspection) -> dict[str, Any]:

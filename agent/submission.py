@@ -1,19 +1,21 @@
-"""`submit_diagnosis`: the planner's answer as a tool call, checked before it counts."""
+"""The planner's answer as a tool call, checked before it counts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.tools import StructuredTool
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from agent.diagnosis import Submission
+from agent.diagnosis import ObjectAnswer, Submission
 from tools.evidence import Evidence
 
 SUBMIT = "submit_diagnosis"
+ANSWER = "submit_answer"
 GENERAL_PRACTICE = "general practice"
+Model = TypeVar("Model", bound=BaseModel)
 _CITED = re.compile(r"\[([^\[\]]+)\]\s*$")
 
 
@@ -22,7 +24,7 @@ class SubmissionError(Exception):
 
 
 def _never_called(**_: object) -> str:
-    raise AssertionError("submit_diagnosis is answered by the graph")
+    raise AssertionError("an answer is taken by the graph")
 
 
 submit_tool = StructuredTool.from_function(
@@ -35,20 +37,42 @@ submit_tool = StructuredTool.from_function(
     args_schema=Submission,
 )
 
+answer_tool = StructuredTool.from_function(
+    _never_called,
+    name=ANSWER,
+    description=(
+        "Submit the answer to the engineer's question about the object. Use it once you have seen enough; cite the ids"
+        " of the evidence (E1, ...) that it rests on, if any."
+    ),
+    args_schema=ObjectAnswer,
+)
+
 
 def check(arguments: dict[str, Any], evidence: Sequence[Evidence]) -> Submission:
     """A valid Submission whose every id exists in this run, or a SubmissionError that says what to change."""
-    try:
-        submission = Submission.model_validate(arguments)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in error.errors()]
-        raise SubmissionError("the answer does not fit: " + "; ".join(faults)) from error
+    submission = _valid(Submission, arguments)
     known = {item.id for item in evidence}
     retrieved = {str(passage["id"]) for item in evidence for passage in item.passages}
     cited = [identity for defect in submission.defects for identity in defect.evidence]
     _refuse("evidence", set(cited) - known, known)
     _refuse("knowledge", set(submission.repair.knowledge) - retrieved, retrieved)
     return _with_sources(submission, retrieved)
+
+
+def check_answer(arguments: dict[str, Any], evidence: Sequence[Evidence]) -> ObjectAnswer:
+    """A valid ObjectAnswer that cites only evidence of this run, or a SubmissionError."""
+    found = _valid(ObjectAnswer, arguments)
+    known = {item.id for item in evidence}
+    _refuse("evidence", set(found.evidence) - known, known)
+    return found
+
+
+def _valid(model: type[Model], arguments: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(arguments)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in error.errors()]
+        raise SubmissionError("the answer does not fit: " + "; ".join(faults)) from error
 
 
 def _refuse(kind: str, unknown: set[str], known: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a person reads in a terminal: results on stdout, progress on stderr.
+"""What a person reads in a terminal: results on stdout.
 
 Text from models, documents and file names is data. It reaches rich only as `Text` that went through `visible`, never
 as markup. On a terminal lines are wrapped; in a pipe there are no colours and every line stays whole.
@@ -11,20 +11,15 @@ import json
 import re
 import shlex
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.padding import Padding
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from agent.doctor import Finding
     from agent.trace import Event, Run
     from knowledge_base.entry import Entry
@@ -44,15 +39,6 @@ ENDINGS = {
     "killed": "its process ended before the inspection did, and what is shown is all there is",
     "failed": "an error ended it",
     "finished": "it ended with a diagnosis",
-}
-DOING = {
-    "intake": "surveying the part",
-    "survey": "planning",
-    "act": "planning",
-    "remind": "planning",
-    "submit": "weighing the answer",
-    "audit": "looking for evidence against the verdict",
-    "fuse": "writing the result",
 }
 
 # Control characters, surrogates of undecodable file names, and marks that reorder or hide text.
@@ -79,7 +65,7 @@ def words_of(message: Mapping[str, Any]) -> str:
     if isinstance(content, str):
         return content
     blocks = [{"text": block} if isinstance(block, str) else block for block in content]
-    return "\n".join(str(block.get("text", f"({block.get('type')})")) for block in blocks)
+    return "\n".join(str(block.get("text") or f"({block.get('type')} {block.get('file_id', '')})") for block in blocks)
 
 
 def unfiled(update: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -105,37 +91,6 @@ def summary_of(run: Run) -> dict[str, Any]:
     }
 
 
-class Progress:
-    """A live line on stderr: what is being done, and for how many seconds; silent when stderr is no terminal."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._spinner = Spinner("dots")
-        self._doing = "loading pictures"
-        self._started = time.monotonic()
-        self._live = Live(console=self._console, get_renderable=self._line, transient=True, redirect_stdout=False)
-
-    def __enter__(self) -> Progress:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def watch(self, event: Event) -> None:
-        """Show what follows on this event."""
-        calls = [call["name"] for message in event.update.get("messages", []) for call in message.get("tool_calls", [])]
-        asked = ", ".join(dict.fromkeys(calls)) if event.node == "plan" else ""
-        self._doing = f"step {event.step + 1}: {asked or DOING.get(event.node, event.node)}"
-
-    def _line(self) -> RenderableType:
-        self._spinner.update(text=_text(f"{self._doing}  {time.monotonic() - self._started:.0f} s"))
-        return self._spinner
-
-
 def print_diagnosis(run: Run) -> None:
     """The result of one inspection: verdict, defects, what to do, evidence; an unfinished run step by step."""
     diagnosis = run.diagnosis
@@ -146,6 +101,7 @@ def print_diagnosis(run: Run) -> None:
         _verdict(diagnosis),
         "",
         _indented(_about(diagnosis)),
+        *_section("Answer", _paragraph(diagnosis.get("answer", ""))),
         *_section("This result deserves less trust", _list(diagnosis["degraded"])),
         *_section("Notes on the pictures", _list(diagnosis["notes"])),
         *_section(_counted(len(diagnosis["defects"]), "defect"), *map(_defect, diagnosis["defects"])),
@@ -310,8 +266,20 @@ def _about(diagnosis: dict[str, Any]) -> RenderableType:
             ("part", _name(diagnosis["image"] + product)),
             ("defect probability", ", ".join(f"{source} {chance(value)}" for source, value in scores)),
             ("planner", PLANNERS.get(diagnosis["planner"], diagnosis["planner"])),
-            ("time", f"{diagnosis['seconds']:.1f} s"),
+            ("time", f"{diagnosis['seconds']:.1f} s{_cost(diagnosis.get('usage'))}"),
         ]
+    )
+
+
+def _cost(usage: Mapping[str, Any] | None) -> str:
+    """What a language model has cost; nothing for a planner that counts no tokens."""
+    if not usage or not usage["prompt_tokens"]:
+        return ""
+    return (
+        f" ({usage['planner_seconds']:.1f} s planner, {usage['tool_seconds']:.1f} s tools);"
+        f" {_counted(usage['turns'], 'turn')}, {_counted(usage['tool_calls'], 'tool call')},"
+        f" {usage['prompt_tokens']} prompt tokens ({usage['image_tokens']} of pictures),"
+        f" {usage['completion_tokens']} generated"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.detectors import Pixels
 from tools.evidence import ToolError
-from tools.image import Box, LoadedImage, save_image
+from tools.image import Box, LoadedImage, load_image, save_image
 
 WHOLE = Box(0, 0, 1000, 1000)
 
@@ -66,6 +66,10 @@ class Album:
         name = f"crop_{sum(key.startswith('crop_') for key in self.views) + 1}"
         self.views[name] = view
         return name
+
+    def drawn(self, file: str) -> Pixels:
+        """The pixels of a picture that `save` has written."""
+        return load_image(self.folder / file).pixels
 
     def save(self, kind: str, pixels: Pixels) -> str:
         """Write a picture into the run's folder and return its file name, made from its kind and its bytes."""

@@ -51,8 +51,8 @@ def make_anomaly_map(album: Album, detector: Callable[[], Detector]) -> BaseTool
     def anomaly_map() -> tuple[str, Evidence]:
         """Compare every patch of the part with the product's good references and report what leaves the normal range.
 
-        Use it first. Each region has a box in 0-1000 of the part and a score in units of the limit: 1.0 is the edge
-        of the normal range, 1.3 is clearly beyond it. "Nothing above the normal range" means that a region would be
+        Use it first. Each region has a box of the part and a score in units of the limit: 1.0 is the edge of the normal
+        range, 1.3 is clearly beyond it. "Nothing above the normal range" means that a region would be
         an invention. Without references the map only shows patches unlike the rest of the same picture: weak evidence.
         """
         found = detector().score(album.part)

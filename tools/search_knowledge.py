@@ -23,8 +23,11 @@ class SearchArguments(BaseModel):
     query: str = Field(description="what is seen, in words: shape, brightness, colour, place, material; any language")
 
 
-def make_search_knowledge(knowledge: KnowledgeBase, product: str | None) -> BaseTool:
-    """The tool over the knowledge base, limited to this run's product, its family and general entries."""
+def make_search_knowledge(knowledge: KnowledgeBase, product: str | None, language: str = "en") -> BaseTool:
+    """The tool over the knowledge base, limited to this run's product, its family and general entries.
+
+    Passages come in `language`, en or zh, whatever the query is in.
+    """
 
     @tool(args_schema=SearchArguments, response_format="content_and_artifact")
     def search_knowledge(query: str) -> tuple[str, Evidence]:
@@ -35,7 +38,8 @@ def make_search_knowledge(knowledge: KnowledgeBase, product: str | None) -> Base
         """
         if not query.strip():
             raise ToolError("the query is empty; describe what is seen, such as 'thin dark line on metal'")
-        passages = _closest_first(knowledge.search(f"{product or ''} {query}", product=product, limit=8), product)
+        found = knowledge.search(f"{product or ''} {query}", product=product, language=language, limit=8)
+        passages = _closest_first(found, product)
         if not passages:
             evidence = Evidence(
                 tool="search_knowledge", finding=f"Nothing relevant in the knowledge base for {query!r}."

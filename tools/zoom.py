@@ -26,7 +26,7 @@ class ZoomArguments(BaseModel):
     box: list[float] = Field(
         min_length=4,
         max_length=4,
-        description="[x0, y0, x1, y1] in 0-1000 of that image, x to the right, y downwards",
+        description="[x0, y0, x1, y1] of that image, x to the right, y downwards",
     )
 
 

@@ -26,6 +26,7 @@ MARGIN = 0.15  # of the box's sides: the surroundings a mark is seen against
 class RulesPlanner(BaseChatModel):
     """A chat model that answers tool calls by fixed rules; it reads the evidence in the tool messages."""
 
+    dialect: None = None  # reads the evidence in the state itself
     offered: tuple[str, ...] = ()
 
     @property

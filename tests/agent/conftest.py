@@ -19,6 +19,7 @@ from tools.image import save_image
 class ScriptedPlanner(BaseChatModel):
     """Says its replies in order, the last one again and again; `seen` and `offered` hold what it was given."""
 
+    dialect: None = None
     replies: list[AIMessage]
     seen: list[list[BaseMessage]] = Field(default_factory=list)
     offered: list[list[str]] = Field(default_factory=list)

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 
-from agent.diagnosis import Inspection
-from agent.graph import MOST_TURNS
+from agent.diagnosis import Inspection, Procedure
 from agent.inspector import Inspector
 from agent.trace import Run, list_runs
 from tests.agent.conftest import ScriptedPlanner, says, submits
@@ -41,9 +40,9 @@ def test_evidence_is_gathered_when_the_planner_asks_for_nothing(home: Path, part
     found = diagnosis(finished)
     assert [item["id"] for item in found["evidence"]] == ["E1", "E2", "E3"]
     assert [item["tool"] for item in found["evidence"]] == [
+        "search_knowledge",
         "anomaly_map",
         "compare_with_reference",
-        "search_knowledge",
     ]
     assert "[E1]" in str(planner.seen[0][3].content)
 
@@ -65,7 +64,7 @@ def test_a_planner_that_only_zooms_reaches_the_limit_and_is_then_offered_only_th
     finished, planner = run(home, parts, says("", ("zoom", {"image": "part", "box": [0, 0, 500, 500]})))
     assert diagnosis(finished)["outcome"] == "turn_limit"
     assert diagnosis(finished)["verdict"] == "uncertain"
-    assert len(planner.seen) == MOST_TURNS
+    assert len(planner.seen) == Procedure().turns
     assert planner.offered[-1] == ["submit_diagnosis"]
     assert "zoom" in planner.offered[0]
 
@@ -130,7 +129,7 @@ def test_a_wrong_answer_in_the_audit_does_not_undo_the_first(home: Path, parts: 
         (("zoom", {"image": "nobody", "box": [0, 0, 9, 9]}), "the images are: part, reference_1"),
         (("zoom", {"image": "part", "box": [0, 0, 1001, 9]}), "0-1000"),
         (("zoom", {"image": "part", "box": "all"}), "box"),
-        (("paint", {}), "paint is not a valid tool"),
+        (("paint", {}), "there is no tool 'paint'"),
         (("compare_with_reference", {"reference": "part"}), "reference_1"),
     ],
 )

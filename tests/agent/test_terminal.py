@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from agent.__main__ import app
 from agent.diagnosis import Defect, Diagnosis, Repair, Scores
 from agent.doctor import Finding
+from agent.progress import Progress
 from agent.terminal import (
-    Progress,
     print_diagnosis,
     print_entries,
     print_findings,

@@ -1,0 +1,155 @@
+"""The only place that knows how a model wants messages, pictures, tools and boxes on the wire.
+
+The state names pictures by id and keeps boxes in 0-1000 of the named image; here they become what a model's dialect
+wants, and its replies become calls in the state's own terms.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+
+from agent.planners import AskAgain, PlannerError
+from agent.wire.boxes import BoxError
+from agent.wire.dialect import GENERIC, Dialect
+from agent.wire.outgoing import Outgoing
+from agent.wire.replies import Reply, read_reply
+from agent.wire.schemas import calls_now
+from agent.wire.sight import Sight
+from tools.album import Album
+
+MOST_ADAPTATIONS = 4
+
+
+class Wire:
+    """One run's connection to its planner. `tools` are all that the planner is told of, the answer's tool among them.
+
+    A planner whose `dialect` is None reads the state itself and is passed it unchanged; one without a `dialect` is any
+    langchain chat model and gets the generic one. `hear` is told each piece of its text as it comes.
+    """
+
+    def __init__(
+        self,
+        planner: BaseChatModel,
+        album: Album,
+        tools: Sequence[BaseTool],
+        reasoning: bool = True,
+        hear: Callable[[str], None] | None = None,
+    ) -> None:
+        self.planner = planner
+        self.album = album
+        self.tools = tools
+        self.reasoning = reasoning
+        self.hear = hear
+        self._seen: Sight | None = None
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the planner is a language model."""
+        return getattr(self.planner, "dialect", GENERIC) is not None
+
+    def ask(
+        self, messages: Sequence[AnyMessage], offered: Sequence[BaseTool], seconds: float
+    ) -> tuple[AIMessage, dict[str, Any]]:
+        """One reply, with boxes in 0-1000, and a record of what it cost; PlannerError when there is none.
+
+        What could not be read is in additional_kwargs: `faults` of the reply, `refused` calls by id with the reason.
+        """
+        started = time.perf_counter()
+        for _ in range(MOST_ADAPTATIONS):
+            try:
+                reply, record = self._ask(messages, offered, seconds)
+            except AskAgain:
+                continue
+            return reply, {**record, "seconds": round(time.perf_counter() - started, 4)}
+        raise PlannerError("the planner's server refuses every way of asking; see its log")
+
+    def _ask(
+        self, messages: Sequence[AnyMessage], offered: Sequence[BaseTool], seconds: float
+    ) -> tuple[AIMessage, dict[str, Any]]:
+        if not self.speaks:
+            reply = self.planner.bind_tools(offered).invoke(list(messages))
+            return reply, _record(reply, 0, ())
+        sight = self._sight()
+        wire = Outgoing(sight, self.tools, self.reasoning).messages(messages)
+        raw = self._invoke(wire, messages, offered, sight, seconds)
+        read = read_reply(raw, [tool.name for tool in self.tools])
+        calls, refused = _in_thousandths(read, sight)
+        kept = {"faults": list(read.faults), "refused": refused}
+        reply = AIMessage(
+            read.thought,
+            tool_calls=calls,
+            usage_metadata=raw.usage_metadata,
+            additional_kwargs={key: value for key, value in kept.items() if value},
+        )
+        return reply, _record(raw, sight.tokens, read.flags)
+
+    def _sight(self) -> Sight:
+        """The run's pictures as the planner wants them now; a new one when its dialect has changed."""
+        dialect: Dialect = getattr(self.planner, "dialect", GENERIC)
+        if self._seen is None or self._seen.dialect != dialect:
+            self._seen = Sight(dialect, self.album)
+        self._seen.tokens = 0
+        return self._seen
+
+    def _invoke(
+        self,
+        wire: list[BaseMessage],
+        messages: Sequence[AnyMessage],
+        offered: Sequence[BaseTool],
+        sight: Sight,
+        seconds: float,
+    ) -> AIMessage:
+        if not hasattr(self.planner, "dialect"):
+            return self._heard(self.planner.bind_tools(offered), wire)
+        calls = calls_now(offered, sight, messages)
+        return self._heard(self.planner.bind_tools(self.tools, calls=calls, seconds=seconds), wire)
+
+    def _heard(self, planner: Runnable[LanguageModelInput, AIMessage], wire: list[BaseMessage]) -> AIMessage:
+        if self.hear is None:
+            return planner.invoke(wire)
+        whole: Any = None
+        for piece in planner.stream(wire):
+            self.hear(piece.text)
+            whole = piece if whole is None else whole + piece
+        return AIMessage(**whole.model_dump(exclude={"type", "tool_call_chunks", "chunk_position"}))
+
+
+def _in_thousandths(read: Reply, sight: Sight) -> tuple[list[Any], dict[str, str]]:
+    """The reply's calls with every box in 0-1000 of its image, and why calls with an impossible box are refused."""
+    refused: dict[str, str] = {}
+
+    def walk(value: Any, identity: str) -> Any:
+        if isinstance(value, list):
+            return [walk(item, identity) for item in value]
+        if not isinstance(value, dict):
+            return value
+        found = {key: walk(item, identity) for key, item in value.items()}
+        name = value.get("image", "part")
+        if "box" in value and isinstance(name, str) and name in sight.album.views:
+            try:
+                found["box"] = list(sight.box_from(value["box"], name))
+            except BoxError as error:
+                refused.setdefault(identity, str(error))
+        return found
+
+    calls = [{**call, "args": walk(call["args"], call["id"] or "")} for call in read.calls]
+    return calls, refused
+
+
+def _record(reply: AIMessage, image_tokens: int, flags: Sequence[str]) -> dict[str, Any]:
+    usage = reply.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
+    metadata = reply.response_metadata
+    return {
+        "prompt_tokens": usage["input_tokens"],
+        "image_tokens": metadata.get("image_tokens", image_tokens),
+        "completion_tokens": usage["output_tokens"],
+        "finish": str(metadata.get("finish_reason", "")),
+        "flags": list(flags),
+    }
