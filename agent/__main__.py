@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -68,27 +69,36 @@ PLANNER_HELP = (
 DEFAULT_HOME = Path("~/.flawlens")
 DEFECTIVE = 3  # exit status of --fail-on-defect
 BAD_INPUT = 2
+SENDING_SECONDS = 5.0  # most that an end waits for a tracing server
 
 
 def main() -> None:
     """Run the command line; a typed error becomes one line on stderr and exit status 2."""
+    # Or a tracing server that hangs would keep the process for minutes after its answer.
+    os.environ.setdefault("LANGSMITH_USE_DAEMON", "true")
     try:
         app()
     except Exception as error:
-        if not isinstance(error, _for_a_person()):
+        from agent.inspector import expected_errors
+
+        if not isinstance(error, expected_errors()):
             raise
         print(f"flawlens: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    finally:
+        _send_traces()
 
 
-def _for_a_person() -> tuple[type[Exception], ...]:
-    from agent.planners import PlannerError
-    from agent.trace import RunError
-    from knowledge_base.entry import KnowledgeError
-    from tools.detectors.features import BackboneError
-    from tools.image import ImageError
+def _send_traces() -> None:
+    """Let LangSmith's tracer, if its own variables switch it on, send what it holds, for a few seconds at most."""
+    if "langsmith.run_trees" not in sys.modules:
+        return
+    from langsmith.run_trees import get_cached_client
+    from langsmith.utils import tracing_is_enabled
 
-    return (BackboneError, ImageError, KnowledgeError, PlannerError, RunError)
+    if tracing_is_enabled():
+        sys.stdout.flush()
+        get_cached_client().flush(SENDING_SECONDS)
 
 
 @app.callback()

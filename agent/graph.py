@@ -132,12 +132,13 @@ def plan(room: Room, state: State) -> State:
     left = room.seconds_left()
     if left <= 0:
         return {"closing": True, **_ended(state, "time_limit")}
+    last = [HumanMessage(render("last", submit=room.submit.name))] if closing and not state.get("audited") else []
     try:
-        reply, record = room.wire.ask(state["messages"], offered, left)
+        reply, record = room.wire.ask([*state["messages"], *last], offered, left)
     except PlannerError as error:
         outcome: Outcome = "time_limit" if room.seconds_left() <= 0 else "planner_failed"
         return {"closing": True, "failure": str(error), **_ended(state, outcome)}
-    return {"messages": [reply], "turns": [record], "closing": closing}
+    return {"messages": [*last, reply], "turns": [record], "closing": closing}
 
 
 def _ended(state: State, outcome: Outcome) -> State:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agent.diagnosis import Diagnosis, Inspection, Procedure, Repair, Topic
 from agent.outcome import shortcomings, usage_of
 from agent.question import topic_of
-from agent.trace import Event, Run, Trace, read_run
+from agent.trace import Event, Run, RunError, Trace, read_run
 from prompts import prompts_hash
 from tools.drawing import at_most
 from tools.evidence import Evidence
@@ -39,6 +39,16 @@ Hear = Callable[[str], None]
 
 def _ignore(event: Event) -> None:
     """Nobody watches."""
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """The errors that are for a person: each is one line with the cause and what to do."""
+    from agent.planners import PlannerError
+    from knowledge_base.entry import KnowledgeError
+    from tools.detectors.features import BackboneError
+    from tools.image import ImageError
+
+    return (BackboneError, ImageError, KnowledgeError, PlannerError, RunError)
 
 
 class Inspector:

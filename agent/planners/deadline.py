@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 import httpcore2
 import httpx2
 
 _until: ContextVar[float] = ContextVar("until", default=math.inf)
+KEPT_SECONDS = 5.0  # an idle connection
 PIECE = 1 << 16  # bytes written under one limit
 
 
@@ -25,9 +27,11 @@ class DeadlineTransport(httpx2.HTTPTransport):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        # HTTPTransport offers no argument for the backend, which alone sees every single read.
-        self._pool = httpcore2.ConnectionPool(ssl_context=httpx2.create_ssl_context(), network_backend=_Backend())
+        super().__init__(verify=_certificates())
+        # HTTPTransport takes no backend, which alone sees every single read.
+        self._pool = httpcore2.ConnectionPool(
+            _certificates(), max_connections=None, keepalive_expiry=KEPT_SECONDS, network_backend=_Backend()
+        )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """The response; its body is read under what is left of the time."""
@@ -85,6 +89,11 @@ class _Stream(httpcore2.NetworkStream):
 
     def close(self) -> None:
         self._stream.close()
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    return httpx2.create_ssl_context()
 
 
 @contextmanager

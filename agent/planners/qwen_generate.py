@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import GenerationConfig, StoppingCriteria
@@ -16,34 +17,27 @@ from transformers.generation.streamers import BaseStreamer
 from agent.planners.grammar import Constraint
 from agent.planners.qwen_weights import Weights, memory_told
 
+Arrived = SimpleQueue[int | BaseException | None]
 
+
+@dataclass(eq=False)
 class Generation(StoppingCriteria):
     """One reply: iterate over it once for its token ids; `ids` and `finish_reason` hold what has come.
 
-    `inputs` are the model's tensors, on the CPU; `seconds` counts from the start of the prompt, not while another reply
-    is generated or weights are loaded. Errors of the model surface in the iterating thread.
+    `inputs` are the model's tensors; `seconds` counts from the start of the prompt, not while another reply is being
+    generated. Errors of the model surface in the iterating thread.
     """
 
-    def __init__(
-        self,
-        weights: Weights,
-        inputs: Mapping[str, torch.Tensor],
-        settings: GenerationConfig,
-        constraint: Constraint | None = None,
-        seconds: float | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.weights = weights
-        self.inputs = inputs
-        self.settings = settings
-        self.constraint = constraint
-        self.seconds = seconds
-        self.seed = seed
-        self.ids: list[int] = []
-        self.finish_reason = "length"
-        self._deadline = float("inf")
-        self._left = Event()
-        self._arrived: SimpleQueue[int | BaseException | None] = SimpleQueue()
+    weights: Weights
+    inputs: Mapping[str, torch.Tensor]
+    settings: GenerationConfig
+    constraint: Constraint | None = None
+    seconds: float | None = None
+    seed: int = 0
+    ids: list[int] = field(default_factory=list, init=False)
+    _arrived: Arrived = field(default_factory=SimpleQueue, init=False)
+    _left: Event = field(default_factory=Event, init=False)
+    _late: bool = field(default=False, init=False)
 
     def __iter__(self) -> Generator[int]:
         thread = Thread(target=self._run, name="qwen-vl", daemon=True)
@@ -53,24 +47,27 @@ class Generation(StoppingCriteria):
                 if isinstance(item, BaseException):
                     raise item
                 self.ids.append(item)
-                if item in self.weights.ends:
-                    self.finish_reason = "stop"
                 yield item
         finally:
             self._left.set()
             thread.join()
 
+    @property
+    def finish_reason(self) -> Literal["stop", "time", "length"]:
+        """Why the reply has ended: by itself, since its time was up, or at its longest."""
+        if self.ids and self.ids[-1] in self.weights.ends:
+            return "stop"
+        return "time" if self._late else "length"
+
     def __call__(self, input_ids: torch.LongTensor, scores: Any, **_: Any) -> torch.Tensor:
         """Whether to stop after this token, (1,) bool."""
-        late = time.monotonic() > self._deadline
-        if late:
-            self.finish_reason = "time"
-        return torch.full((1,), late or self._left.is_set(), dtype=torch.bool, device=input_ids.device)
+        self._late = time.monotonic() > self._deadline
+        return torch.full((1,), self._late or self._left.is_set(), dtype=torch.bool, device=input_ids.device)
 
     def _run(self) -> None:
         try:
             with self.weights.lock, memory_told("answer"), seeded(self.seed, self.weights.model.device):
-                self._deadline = time.monotonic() + (float("inf") if self.seconds is None else self.seconds)
+                self._deadline = float("inf") if self.seconds is None else time.monotonic() + self.seconds
                 self.weights.model.generate(
                     **{name: tensor.to(self.weights.model.device) for name, tensor in self.inputs.items()},
                     generation_config=self.settings,
@@ -86,7 +83,7 @@ class Generation(StoppingCriteria):
 class Arrivals(BaseStreamer):
     """Puts every new token id into a queue; the prompt, which comes first, is left out."""
 
-    def __init__(self, queue: SimpleQueue[int | BaseException | None]) -> None:
+    def __init__(self, queue: Arrived) -> None:
         self.queue = queue
         self.prompt = True
 

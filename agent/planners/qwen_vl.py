@@ -15,7 +15,7 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from transformers import GenerationConfig
 
     from agent.planners.grammar import Constraint, Thinking
+    from agent.planners.qwen_generate import Generation
 
 Tool = dict[str, Any]
 
@@ -117,7 +118,8 @@ class QwenVL(BaseChatModel):
         return self.max_new_tokens // 2 if self.thought_tokens else 0
 
     @cached_property
-    def _weights(self) -> Weights:
+    def weights(self) -> Weights:
+        """The loaded model; reads it at the first call of the process."""
         return load_weights(self.checkpoint.folder, self.placement)
 
     def bind_tools(
@@ -151,31 +153,54 @@ class QwenVL(BaseChatModel):
         seconds: float | None = None,
         **_: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        from agent.planners.qwen_generate import Generation, texts
+        from agent.planners.qwen_generate import texts
 
         if stop:
             raise ValueError("stop words are not supported: a reply ends by its grammar or the model's own sign")
-        weights = self._weights
-        prompt, inputs = self.inputs(messages, tools)
-        generation = Generation(
-            weights, inputs, self._generation_config(), self._constraint(calls, prompt), seconds, self.seed
-        )
-        words: list[str] = []
+        generation = self._generation(messages, tools, calls, seconds)
+        words = []
         with closing(iter(generation)) as ids:
-            for text in texts(ids, weights.processor.tokenizer, weights.ends):
+            for text in texts(ids, self.weights.processor.tokenizer, self.weights.ends):
                 words.append(text)
                 chunk = ChatGenerationChunk(message=AIMessageChunk(content=text))
                 if run_manager:
                     run_manager.on_llm_new_token(text, chunk=chunk)
                 yield chunk
         names = [call["name"] for call in calls or ()] or [tool["function"]["name"] for tool in tools]
+        yield ChatGenerationChunk(message=self._ending("".join(words), names, generation))
+
+    def _generation(
+        self, messages: list[BaseMessage], tools: Sequence[Tool], calls: Sequence[Call] | None, seconds: float | None
+    ) -> Generation:
+        from agent.planners.qwen_generate import Generation
+
+        prompt, inputs = self.inputs(messages, tools)
+        constraint = self._constraint(calls, prompt) if calls is not None else None
+        return Generation(self.weights, inputs, self._generation_config(), constraint, seconds, self.seed)
+
+    def _ending(self, text: str, names: Sequence[str], generation: Generation) -> AIMessageChunk:
+        """The last chunk, with what is known only now: calls, usage, why the reply ended."""
+        prompt = generation.inputs["input_ids"]
+        told, generated = prompt.shape[1], len(generation.ids)
         metadata = {
             "finish_reason": generation.finish_reason,
-            "prompt_tokens": inputs["input_ids"].shape[1],
-            "image_tokens": int((inputs["input_ids"] == weights.processor.image_token_id).sum()),
+            "prompt_tokens": told,
+            "image_tokens": int((prompt == self.weights.processor.image_token_id).sum()),
             "model_name": self.model,
         }
-        yield ChatGenerationChunk(message=_last("".join(words), names, metadata, len(generation.ids)))
+        calls = read_reply(AIMessage(text, response_metadata=metadata), names).calls if names else ()
+        return AIMessageChunk(
+            content="",
+            tool_call_chunks=[
+                tool_call_chunk(
+                    name=call["name"], args=json.dumps(call["args"], ensure_ascii=False), id=call["id"], index=number
+                )
+                for number, call in enumerate(calls)
+            ],
+            usage_metadata=UsageMetadata(input_tokens=told, output_tokens=generated, total_tokens=told + generated),
+            response_metadata=metadata,
+            chunk_position="last",
+        )
 
     def prompt(self, messages: Sequence[BaseMessage], tools: Sequence[Tool] = ()) -> str:
         """The prompt as text, one `<|image_pad|>` a picture."""
@@ -189,11 +214,11 @@ class QwenVL(BaseChatModel):
                 raise ValueError(f"a picture of {width}x{height} pixels is no multiple of {self.dialect.factor}")
         prompt = self._rendered(told, tools)
         # The wire has resized the pictures, and boxes count in their pixels: nothing may resize them again.
-        found = self._weights.processor(text=[prompt], images=pictures or None, do_resize=False, return_tensors="pt")
+        found = self.weights.processor(text=[prompt], images=pictures or None, do_resize=False, return_tensors="pt")
         return prompt, dict(found)
 
     def _rendered(self, told: list[dict[str, Any]], tools: Sequence[Tool]) -> str:
-        rendered = self._weights.processor.tokenizer.apply_chat_template(
+        rendered = self.weights.processor.tokenizer.apply_chat_template(
             told,
             tools=list(tools) or None,
             chat_template=self.checkpoint.template,
@@ -202,13 +227,11 @@ class QwenVL(BaseChatModel):
         )
         return str(rendered)
 
-    def _constraint(self, calls: Sequence[Call] | None, prompt: str) -> Constraint | None:
-        if calls is None:
-            return None
+    def _constraint(self, calls: Sequence[Call], prompt: str) -> Constraint:
         thinking: Thinking = "allowed" if "<think>" in self.checkpoint.template else "none"
         if prompt.rstrip().endswith("<think>"):
             thinking = "opened"
-        return self._weights.grammars.constraint(calls, self.thought_tokens, thinking, self._thinking_tokens)
+        return self.weights.grammars.constraint(calls, self.thought_tokens, thinking, self._thinking_tokens)
 
     def _generation_config(self) -> GenerationConfig:
         from transformers import GenerationConfig
@@ -220,21 +243,3 @@ class QwenVL(BaseChatModel):
             num_beams=1,
             **(drawn if self.temperature > 0 else {"do_sample": False}),
         )
-
-
-def _last(text: str, names: Sequence[str], metadata: dict[str, Any], generated: int) -> AIMessageChunk:
-    """The chunk that carries what is known at the end: calls, usage, why it ended."""
-    told = metadata["prompt_tokens"]
-    calls = read_reply(AIMessage(text, response_metadata=metadata), names).calls if names else ()
-    return AIMessageChunk(
-        content="",
-        tool_call_chunks=[_call_chunk(number, dict(call)) for number, call in enumerate(calls)],
-        usage_metadata=UsageMetadata(input_tokens=told, output_tokens=generated, total_tokens=told + generated),
-        response_metadata=metadata,
-        chunk_position="last",
-    )
-
-
-def _call_chunk(number: int, call: dict[str, Any]) -> ToolCallChunk:
-    arguments = json.dumps(call["args"], ensure_ascii=False)
-    return tool_call_chunk(name=call["name"], args=arguments, id=call["id"], index=number)

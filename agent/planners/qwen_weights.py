@@ -101,7 +101,7 @@ def _from_modelscope(model: str) -> Path:
 def _unreachable(model: str, hub: str, error: Exception, other: str) -> str:
     command = "hf download" if hub == "Hugging Face" else "modelscope download --model"
     return (
-        f"{model} is neither a folder nor to be had from {hub} ({first_line(error)}); check the name, or download it"
+        f"{model} is neither a folder nor to be had from {hub} ({_first_line(error)}); check the name, or download it"
         f" where there is a network ({command} {model} --local-dir FOLDER) and name that folder, or try {other}"
     )
 
@@ -158,7 +158,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise PlannerError(f"{path} cannot be read ({first_line(error)}); name a folder with a checkpoint") from error
+        raise PlannerError(f"{path} cannot be read ({_first_line(error)}); name a folder with a checkpoint") from error
     if not isinstance(found, dict):
         raise PlannerError(f"{path} holds no JSON object; download the checkpoint again")
     return found
@@ -218,7 +218,7 @@ def _flash_fault(device: str) -> str | None:
     except ModuleNotFoundError:
         return "flash-attn is not installed"
     except (ImportError, OSError) as error:
-        return f"flash-attn is broken ({first_line(error)})"
+        return f"flash-attn is broken ({_first_line(error)})"
     if device == "cpu":
         return "it needs a GPU"
     major, minor = _capability(device)
@@ -250,7 +250,9 @@ def _load(folder: Path, placement: Placement) -> Weights:
         with memory_told(f"load {folder}"):
             model, processor = _model(folder, placement), _processor(folder)
     except (ImportError, KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
-        raise PlannerError(f"{folder} cannot be loaded ({first_line(error)}); download the checkpoint again") from error
+        raise PlannerError(
+            f"{folder} cannot be loaded ({_first_line(error)}); download the checkpoint again"
+        ) from error
     return _weights(model, processor)
 
 
@@ -318,7 +320,7 @@ def memory_told(doing: str) -> Iterator[None]:
         ) from error
 
 
-def first_line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     """The first line of an error's text, at most 160 characters."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].strip().rstrip(".")[:160]

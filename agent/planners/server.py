@@ -162,7 +162,7 @@ class ServerPlanner(BaseChatOpenAI):
             seconds,
         )
         ended = False
-        with closing(stream), self._explained():
+        with closing(stream), self._explained(seconds):
             for event in chain([first], stream):
                 chunk = self._convert_chunk_to_generation_chunk(event, AIMessageChunk, None)
                 ended = ended or "finish_reason" in (chunk.generation_info or {})
@@ -258,9 +258,7 @@ class ServerPlanner(BaseChatOpenAI):
         if refused == "one picture" and pictures_in(payload) > 1:
             self._change(f"the server takes one picture ({text}): all are put on one canvas", most_pictures=1)
         if refused in ("one picture", "pictures"):
-            self._change(
-                f"the server takes no pictures ({text}): the planner has the evidence in words", most_pictures=0
-            )
+            self._change(f"the server takes no pictures ({text}): the planner reads the evidence", most_pictures=0)
         if refused is None:
             return False
         self._refused.add(refused)
@@ -281,14 +279,14 @@ class ServerPlanner(BaseChatOpenAI):
         return replace(failure, text=self._server.without_key(failure.text))
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, seconds: float | None) -> Iterator[None]:
         try:
             yield
         except FAILURES as error:
             failure = self._failure(error)
         else:
             return
-        raise self._error(failure, 1, self.patience)
+        raise self._error(failure, 1, self.patience if seconds is None else min(self.patience, seconds))
 
     def _error(self, failure: Failure, tries: int, seconds: float) -> PlannerError:
         url, status, text = self.openai_api_base or "", failure.status, failure.text

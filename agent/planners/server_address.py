@@ -89,7 +89,11 @@ def split_address(address: str) -> tuple[str, str]:
 
 
 def no_server(url: str, cause: str) -> PlannerError:
-    """The error for an address at which nobody listens."""
+    """The error for an address at which nobody listens, or nobody who can be trusted."""
+    if "certificate verify failed" in cause.lower():
+        return PlannerError(
+            f"{url} shows a certificate that is not trusted ({cause}): name its authority's file in SSL_CERT_FILE"
+        )
     return PlannerError(
         f"no server answers at {url} ({cause}): start it, for example `vllm serve MODEL`, or check the address"
     )

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import httpx2
 import openai
 
-Refusal = Literal["context", "one picture", "pictures", "tool_choice", "tools", "response_format"]
 EXCERPT = 300  # characters of a server's words in a message
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two tries
 PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -21,14 +20,13 @@ _UNKNOWN = r"unsupported|(not|n't|no) (be )?(support|permit|allow|enable)|unknow
 _PICTURE = r"(image|vision|multi-?modal)(?!\w* (format|type|size|resolution|data))"
 _TOOL = r"tool|function call"
 _NEEDED = rf"{_UNKNOWN}|requires?\b|support"
-# In this order: an overlong context may name pictures, and a forced tool choice names tools.
-_WORDS: tuple[tuple[Refusal, str, str], ...] = (
-    (
-        "context",
-        "messages",
-        r"context.(length|window|size)|(model'?s?|maximum) (context|model) length|prompt is too long"
-        r"|too many (input )?tokens|reduce the length|input tokens exceed",
-    ),
+_TOO_LONG = (
+    r"context.(length|window|size)|(model'?s?|maximum) (context|model) length|prompt is too long"
+    r"|too many (input )?tokens|reduce the length|input tokens exceed"
+)
+# What was refused, what it takes in the request to be refused, and how vLLM, SGLang, llama.cpp, Ollama, DeepSeek,
+# OpenAI and OpenRouter word it. A forced tool choice stands before tools, since it names them too.
+_REFUSALS = (
     (
         "one picture",
         "pictures",
@@ -60,7 +58,14 @@ class BadReplyError(Exception):
         self.status = status
 
 
-FAILURES = (openai.APIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError, BadReplyError)
+FAILURES = (
+    openai.APIError,
+    httpx2.HTTPError,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+    RecursionError,
+    BadReplyError,
+)
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,9 @@ class Failure:
     @property
     def passing(self) -> bool:
         """Whether the same request may succeed a little later."""
-        return self.status in ("connect", "broken") or (
-            self.status in PASSING and "insufficient_quota" not in self.text
-        )
+        if self.status in ("connect", "broken"):
+            return True
+        return self.status in PASSING and "insufficient_quota" not in self.text
 
     def pause(self, tries: int) -> float:
         """Seconds to wait after so many tries: what the server asks for, else doubled each time."""
@@ -95,6 +100,7 @@ def failure_of(error: Exception) -> Failure:
     cause = error.__cause__ or error
     words = one_line(str(cause)) or type(cause).__name__
     kinds: tuple[tuple[type[Exception], Literal["time", "connect", "broken"]], ...] = (
+        (httpx2.ConnectTimeout, "connect"),
         (httpx2.TimeoutException, "time"),
         (httpx2.ConnectError, "connect"),
         (httpx2.HTTPError, "broken"),
@@ -111,18 +117,21 @@ def error_in(answer: Any) -> BadReplyError | None:
     return None
 
 
-def refusal(failure: Failure, payload: Mapping[str, Any]) -> Refusal | str | None:
-    """What in the request the server does not take, or the name of one of OPTIONAL; None for any other failure."""
+def refusal(failure: Failure, payload: Mapping[str, Any]) -> str | None:
+    """What in the request the server does not take; None for any other failure.
+
+    One of: context (too long), one picture (not several), pictures, tool_choice, tools, response_format, or a name of
+    OPTIONAL.
+    """
     if not isinstance(failure.status, int) or failure.status in (401, 403, 429):
         return None
     text, sent = failure.text.lower(), _sent(payload)
-    for kind, needs, pattern in _WORDS[:1]:
-        if needs in sent and re.search(pattern, text):
-            return kind
+    if re.search(_TOO_LONG, text):  # first, since it may name pictures and max_tokens
+        return "context"
     for name in OPTIONAL:
         if name in sent and re.search(rf"\b{name}\b", text) and re.search(_UNKNOWN, text):
             return name
-    for kind, needs, pattern in _WORDS[1:]:
+    for kind, needs, pattern in _REFUSALS:
         if needs in sent and re.search(pattern, text):
             return kind
     # Some only say "bad request" to a field that they do not know.
@@ -138,6 +147,7 @@ def pictures_in(payload: Mapping[str, Any]) -> int:
 
 def one_line(text: str) -> str:
     """The text without line breaks and mark-up, cut to EXCERPT characters."""
+    text = text[: 50 * EXCERPT]
     if re.match(r"\s*<(!doctype|html)", text, re.IGNORECASE):
         text = "a web page: " + re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
     line = " ".join(text.split())

@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from agent.planners import AskAgain, PlannerError
-from agent.wire.boxes import BoxError
+from agent.wire.boxes import BoxError, four_numbers
 from agent.wire.dialect import GENERIC, Dialect
 from agent.wire.outgoing import Outgoing
 from agent.wire.replies import Reply, read_reply
@@ -132,7 +132,8 @@ def _in_thousandths(read: Reply, sight: Sight) -> tuple[list[Any], dict[str, str
             return value
         found = {key: walk(item, identity) for key, item in value.items()}
         name = value.get("image", "part")
-        if "box" in value and isinstance(name, str) and name in sight.album.views:
+        # what has another form, or names no image, is refused with the tool's own words
+        if four_numbers(value.get("box")) and isinstance(name, str) and name in sight.album.views:
             try:
                 found["box"] = list(sight.box_from(value["box"], name))
             except BoxError as error:

@@ -54,7 +54,7 @@ def from_model(box: Sequence[float], frame: Frame, scale: Scale, name: str) -> B
     Up to one pixel or 0.1 % of the picture outside the image is cut off. Raises BoxError for what is further out,
     empty, turned round or not four numbers; `name` is the image's id in its text.
     """
-    if not _four_numbers(box):
+    if not four_numbers(box):
         raise _error(box, frame, scale, name)
     fractions = all(0 <= value <= 1 for value in box)
     across, down = (frame.width, frame.height) if fractions else _units(frame, scale)
@@ -89,7 +89,8 @@ def _inside(pixel: float, low: float, high: float, side: int) -> float:
     return round((min(max(pixel, low), high) - low) / (high - low) * 1000, 1)
 
 
-def _four_numbers(box: Sequence[float]) -> bool:
+def four_numbers(box: object) -> bool:
+    """Whether a value has the form of a box."""
     """Whether it is a list of four finite numbers of a sane size."""
     return (
         isinstance(box, list | tuple)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-DEEPEST = 20
+OBJECT_START = re.compile(r"\{(?=\s*[\"'}])|\[(?=\s*\{)")  # of an object or a list of objects
+_DEEPEST = 20
 _LONGEST_LITERAL = 20_000  # characters
 _MOST_STARTS = 50  # attempts in one text, so that a long one of brackets only is left in time
-OBJECT_START = re.compile(r"\{(?=\s*[\"'}])|\[(?=\s*\{)")
-_ALIASES = {"bbox_2d": "box", "bbox": "box"}
+_ALIASES = ("bbox_2d", "bbox")
 _NAMES = {"true": True, "false": False, "null": None}
 # NaN and Infinity are no JSON: as text they fail every check for a number
 _DECODER = json.JSONDecoder(strict=False, parse_constant=str)
@@ -76,12 +76,13 @@ def tidied(value: Any, flags: set[str], depth: int = 0) -> Any:
 
     Adds to `flags` what it had to change. Numbers that JSON or 64 bits cannot hold become text.
     """
-    if depth > DEEPEST:
+    if depth > _DEEPEST:
         raise JsonError("the JSON is nested too deeply")
     if isinstance(value, dict):
-        flags |= {f"{key} read as box" for key in _ALIASES.keys() & value.keys()}
+        alias = None if "box" in value else next((key for key in _ALIASES if key in value), None)
+        flags |= {f"{alias} read as box"} if alias else set()
         return {
-            _ALIASES.get(str(key), storable(str(key))): tidied(_decoded(item, flags), flags, depth + 1)
+            "box" if key == alias else storable(str(key)): tidied(_decoded(item, flags), flags, depth + 1)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):

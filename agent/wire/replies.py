@@ -110,6 +110,8 @@ class _Found:
         # servers refuse a history with other names
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", name.strip())[:64]
         try:
+            if not name:
+                raise JsonError("it has no name")
             args = tidied(self._object(arguments), self.flags)
         except JsonError as error:
             self.faults.append(f"the call of {name!r} cannot be read: {error}")
@@ -245,13 +247,13 @@ def _actions(value: Any, names: Collection[str], depth: int = 0) -> Iterator[tup
 
 
 def _named(name: str, value: dict[str, Any], names: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """The call of an object with a name; none where it is the description of a tool."""
-    arguments = value.get("arguments", value.get("parameters"))
-    described = isinstance(arguments, dict) and arguments.get("type") == "object" and "properties" in arguments
-    if described or "description" in value:
-        return
-    if "arguments" in value or "parameters" in value or name in names:
-        yield name, arguments
+    """The call of an object with a name, its arguments inside or beside it; none where it describes a tool."""
+    if "arguments" in value or "parameters" in value:
+        arguments = value.get("arguments", value.get("parameters"))
+        if not (isinstance(arguments, dict) and arguments.get("type") == "object" and "properties" in arguments):
+            yield name, arguments
+    elif name in names and "description" not in value:
+        yield name, {key: item for key, item in value.items() if key not in ("name", "thought")}
 
 
 def _without_thought(value: dict[str, Any]) -> dict[str, Any]:

@@ -12,29 +12,38 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
+from agent.wire.dialect import Dialect
 from evals.example_parts import draw_part
 from tools.image import save_image
 
 
 class ScriptedPlanner(BaseChatModel):
-    """Says its replies in order, the last one again and again; `seen` and `offered` hold what it was given."""
+    """Says its replies in order, the last one again and again; `seen` and `offered` hold what it was given.
 
-    dialect: None = None
-    replies: list[AIMessage]
+    With a dialect it is spoken to as a language model; a reply may be an error to raise.
+    """
+
+    dialect: Dialect | None = None
+    replies: list[Any]
     seen: list[list[BaseMessage]] = Field(default_factory=list)
     offered: list[list[str]] = Field(default_factory=list)
+    told: list[list[str]] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
         return "scripted"
 
-    def bind_tools(self, tools: Sequence[Any], **_: Any) -> ScriptedPlanner:
-        self.offered.append([tool.name for tool in tools])
+    def bind_tools(self, tools: Sequence[Any], *, calls: Any = None, **_: Any) -> ScriptedPlanner:
+        names = [tool.name for tool in tools]
+        self.told.append(names)
+        self.offered.append(names if calls is None else [call["name"] for call in calls])
         return self
 
     def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any) -> ChatResult:
         self.seen.append(list(messages))
         reply = self.replies[min(len(self.seen), len(self.replies)) - 1]
+        if isinstance(reply, Exception):
+            raise reply
         return ChatResult(generations=[ChatGeneration(message=reply.model_copy(update={"id": None}))])
 
 

@@ -66,6 +66,7 @@ class ChatServer:
         self.requests: list[Request] = []
         self._lock = threading.Lock()
         self._failed: list[Exception] = []
+        self._ended = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self._server.block_on_close = False
@@ -90,6 +91,7 @@ class ChatServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True
         self._server.shutdown()
         self._server.server_close()
         if self._failed:
@@ -122,9 +124,10 @@ class ChatServer:
 
             def _reply(self, body: dict[str, Any]) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                answer = server.answer_to(Request(self.path, headers, body))
                 try:
-                    self._send(answer)
+                    self._send(
+                        Answer(drop="before") if server._ended else server.answer_to(Request(self.path, headers, body))
+                    )
                 except OSError:  # the client has gone
                     self.close_connection = True
 

@@ -70,7 +70,7 @@ def text(ids: list[int], tags: tuple[str, ...] = TAGS) -> str:
 def test_any_drawn_reply_is_one_call_that_fits_its_schema(tags: tuple[str, ...], thought: int) -> None:
     made = grammars(tags)
     names = set()
-    for seed in range(40):
+    for seed in range(20):
         reply = REPLY.fullmatch(text(drawn(made.constraint([ZOOM, SUBMIT], thought), random.Random(seed).choice), tags))
         assert reply is not None
         call = json.loads(reply["call"])

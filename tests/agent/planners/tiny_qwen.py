@@ -1,13 +1,18 @@
-"""Tiny random checkpoints of the real Qwen-VL classes, saved as a hub's folder looks; a few MB each."""
+"""Tiny random checkpoints of the real Qwen-VL classes, saved as a hub's folder looks, and what is said to them."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_core.tools import tool
+from PIL import Image
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     PreTrainedConfig,
@@ -19,6 +24,8 @@ from transformers import (
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
+
+from agent.planners.qwen_vl import QwenVL, make_qwen_vl
 
 VOCABULARY = 400
 LOGITS = 448  # wider than the vocabulary, as in the real checkpoints
@@ -129,3 +136,38 @@ def _model(family: str, ids: dict[str, int]) -> Any:
     window = {"window_size": 56, "fullatt_block_indexes": [1], "out_hidden_size": 64, "patch_size": 14}
     config = Qwen2_5_VLConfig(text_config=text, vision_config={**VISION, **window}, **ids)
     return Qwen2_5_VLForConditionalGeneration(config)
+
+
+@tool
+def zoom(image: Annotated[str, "Which picture."]) -> str:
+    """Enlarge a region."""
+    return image
+
+
+def planner(folder: Path, **settings: Any) -> QwenVL:
+    return make_qwen_vl(str(folder), device="cpu", **{"max_new_tokens": 160, "thought_tokens": 6, **settings})
+
+
+def seen(width: int, height: int) -> dict[str, Any]:
+    """A block with a picture of this size that is different in every place."""
+    shade = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    file = io.BytesIO()
+    shade.save(file, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def question(side: int) -> list[BaseMessage]:
+    return [SystemMessage("You inspect parts."), HumanMessage([seen(side * 2, side), said("Is it good?")])]
+
+
+def with_template(folder: Path, copy: Path, template: str) -> Path:
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).symlink_to(path)
+    (copy / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return copy
