@@ -69,13 +69,15 @@ PLANNER_HELP = (
 DEFAULT_HOME = Path("~/.flawlens")
 DEFECTIVE = 3  # exit status of --fail-on-defect
 BAD_INPUT = 2
+# LangSmith's tracer waits at the end for threads that are not daemons: a server that hangs would keep it for minutes.
+NO_WAITING = ("LANGSMITH_USE_DAEMON", "LANGSMITH_DISABLE_RUN_COMPRESSION")
 SENDING_SECONDS = 5.0  # most that an end waits for a tracing server
 
 
 def main() -> None:
     """Run the command line; a typed error becomes one line on stderr and exit status 2."""
-    # Or a tracing server that hangs would keep the process for minutes after its answer.
-    os.environ.setdefault("LANGSMITH_USE_DAEMON", "true")
+    for name in NO_WAITING:
+        os.environ.setdefault(name, "true")
     try:
         app()
     except Exception as error:

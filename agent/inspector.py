@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tools.detectors.features import Backbone
 
 # One tool at a time: sibling calls would share one detector, and crops are numbered in the order of the calls.
-GRAPH_SETTINGS: RunnableConfig = {"recursion_limit": 100, "max_concurrency": 1}
+GRAPH_SETTINGS: RunnableConfig = {"recursion_limit": 100, "max_concurrency": 1, "run_name": "inspection"}
 
 Watch = Callable[[Event], None]
 Hear = Callable[[str], None]

@@ -57,7 +57,9 @@ def make_planner(
         _need("server", "langchain_openai")
         from agent.planners.server import make_server_planner
 
-        return make_server_planner(model, api_key=api_key, dialect=_spoken(dialect, model, most_pixels))
+        return make_server_planner(
+            model, api_key=api_key, dialect=_spoken(dialect, model, most_pixels), thoughts=reasoning
+        )
     raise PlannerError(f"there is no planner {name!r}; the planners are: rules, qwen:MODEL, openai:URL#MODEL")
 
 

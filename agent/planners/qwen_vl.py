@@ -67,7 +67,7 @@ class QwenVL(BaseChatModel):
 
     A reply has at most `max_new_tokens`, of which `thought_tokens` are free words before the call where the reply is
     constrained (0 switches thinking off too; a thinking checkpoint may take half of the reply for it). Temperature 0
-    takes the likeliest token; above, tokens are drawn from `seed` on, afresh in every reply.
+    takes the likeliest token; above, tokens are drawn from `seed` and the number of messages on.
     """
 
     model: str
@@ -176,7 +176,9 @@ class QwenVL(BaseChatModel):
 
         prompt, inputs = self.inputs(messages, tools)
         constraint = self._constraint(calls, prompt) if calls is not None else None
-        return Generation(self.weights, inputs, self._generation_config(), constraint, seconds, self.seed)
+        return Generation(
+            self.weights, inputs, self._generation_config(), constraint, seconds, self.seed + len(messages)
+        )
 
     def _ending(self, text: str, names: Sequence[str], generation: Generation) -> AIMessageChunk:
         """The last chunk, with what is known only now: calls, usage, why the reply ended."""

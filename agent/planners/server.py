@@ -45,6 +45,7 @@ from agent.planners.server_errors import (
 )
 from agent.planners.server_replies import completion, piece
 from agent.wire.dialect import Call, Dialect, dialect_of
+from agent.wire.replies import native_calls
 
 CONNECT_SECONDS = 10.0
 
@@ -61,10 +62,12 @@ def make_server_planner(
     temperature: float = 0.0,
     max_tokens: int = 1024,
     seed: int = 0,
+    thoughts: bool = True,
 ) -> ServerPlanner:
     """The planner at `URL#MODEL`; the server is asked once whether it serves that model.
 
-    `timeout`: seconds for one whole answer; `retries`: further tries after busy, failing or unreachable servers.
+    `timeout`: seconds for one whole answer; `retries`: further tries after busy, failing or unreachable servers;
+    `thoughts` off leaves no room for a thought before a constrained call.
     Raises PlannerError when the server cannot be used as addressed.
     """
     http = ServerClient(api_key)
@@ -76,6 +79,7 @@ def make_server_planner(
         base_url=url,
         http_client=http,
         patience=timeout,
+        thoughts=thoughts,
         temperature=temperature,
         max_tokens=max_tokens,
         seed=seed,
@@ -95,6 +99,7 @@ class ServerPlanner(BaseChatOpenAI):
     retries: int = 3
     adaptations: list[str] = Field(default_factory=list)
     patience: float = 120.0
+    thoughts: bool = True
     _refused: set[str] = PrivateAttr(default_factory=set)
 
     @property
@@ -115,6 +120,7 @@ class ServerPlanner(BaseChatOpenAI):
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
             "seed": self.seed,
+            "thoughts": self.thoughts,
             "timeout": self.patience,
             "retries": self.retries,
             "dialect": asdict(self.dialect),
@@ -192,7 +198,8 @@ class ServerPlanner(BaseChatOpenAI):
             only = {"type": "function", "function": {"name": calls[0]["name"]}} if calls and len(calls) == 1 else "auto"
             payload |= {"tools": list(tools), "tool_choice": only}
         if self.dialect.protocol == "json" and calls:
-            payload["extra_body"] = {"response_format": response_format(calls, self.dialect.longest_text)}
+            longest = self.dialect.longest_text if self.thoughts else 0
+            payload["extra_body"] = {"response_format": response_format(calls, longest)}
         return self._without_refused(payload)
 
     def _without_refused(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -203,10 +210,13 @@ class ServerPlanner(BaseChatOpenAI):
         return {name: value for name, value in payload.items() if name == "tool_choice" or name not in self._refused}
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
-        plain, reasoning = completion(response)
+        plain, reasoning, calls = completion(response)
         result = super()._create_chat_result(plain, generation_info)
+        message = result.generations[0].message
+        assert isinstance(message, AIMessage)
+        message.tool_calls, message.invalid_tool_calls = native_calls(calls)
         if reasoning:
-            result.generations[0].message.additional_kwargs["reasoning_content"] = reasoning
+            message.additional_kwargs["reasoning_content"] = reasoning
         return result
 
     def _convert_chunk_to_generation_chunk(
@@ -307,16 +317,12 @@ class ServerPlanner(BaseChatOpenAI):
 
 
 def response_format(calls: Sequence[Call], longest_text: int) -> dict[str, Any]:
-    """The `response_format` that leaves one of these calls, after a thought of at most so many characters."""
-    thought = {"type": "string", "maxLength": longest_text}
+    """The `response_format` that leaves one of these calls, after a thought of at most so many characters, 0: none."""
+    thought = {"thought": {"type": "string", "maxLength": longest_text}} if longest_text else {}
+    variants = [{**thought, "name": {"const": call["name"]}, "arguments": call["arguments"]} for call in calls]
     actions = [
-        {
-            "type": "object",
-            "properties": {"thought": thought, "name": {"const": call["name"]}, "arguments": call["arguments"]},
-            "required": ["thought", "name", "arguments"],
-            "additionalProperties": False,
-        }
-        for call in calls
+        {"type": "object", "properties": variant, "required": [*variant], "additionalProperties": False}
+        for variant in variants
     ]
     schema = actions[0] if len(actions) == 1 else {"anyOf": actions}
     return {"type": "json_schema", "json_schema": {"name": "next_step", "schema": schema}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,17 +10,20 @@ import openai
 from agent.planners.server_errors import BadReplyError, error_in
 
 
-def completion(answer: Any) -> tuple[dict[str, Any], str]:
-    """The answer with its first choice in order, and its reasoning; BadReplyError when it holds no message."""
+def completion(answer: Any) -> tuple[dict[str, Any], str, list[dict[str, Any]]]:
+    """The answer with its first choice in order, its reasoning and its calls; BadReplyError without a message.
+
+    The calls stand apart, since langchain-openai raises an error on arguments that are JSON but no object.
+    """
     plain = _plain(answer)
     choices = plain.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(first, dict) or not isinstance(first.get("message"), dict):
         raise BadReplyError("the answer holds no message")
     message, reasoning = _in_order(first["message"])
-    calls = [_with_arguments(call) for call in message.pop("tool_calls", [])]
-    choice = {**first, "message": {**message, "role": "assistant", "tool_calls": calls}}
-    return {**plain, "choices": [choice], "usage": _usage(plain)}, reasoning
+    calls = message.pop("tool_calls")
+    choice = {**first, "message": {**message, "role": "assistant"}}
+    return {**plain, "choices": [choice], "usage": _usage(plain)}, reasoning, calls
 
 
 def piece(event: Any) -> tuple[dict[str, Any], str]:
@@ -58,13 +60,6 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
-
-
-def _with_arguments(call: dict[str, Any]) -> dict[str, Any]:
-    function = call["function"]
-    arguments = function.get("arguments") or "{}"
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return {**call, "function": {**function, "name": str(function.get("name") or ""), "arguments": text}}
 
 
 def _usage(answer: Mapping[str, Any]) -> dict[str, Any] | None:

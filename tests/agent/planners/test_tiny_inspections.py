@@ -20,8 +20,7 @@ SHORT = {"temperature": 1.0, "thought_tokens": 6, "max_new_tokens": 700}
 @pytest.fixture(scope="module")
 def inspector(tmp_path_factory: pytest.TempPathFactory) -> Inspector:
     """One for all runs: its detector is fitted once."""
-    procedure = Procedure(turns=5)
-    return Inspector(tmp_path_factory.mktemp("home"), ScriptedPlanner(replies=[]), "qwen", procedure=procedure)
+    return Inspector(tmp_path_factory.mktemp("home"), ScriptedPlanner(replies=[]), "qwen")
 
 
 def tiny(folder: Path, seed: int) -> QwenVL:
@@ -37,6 +36,7 @@ def test_every_run_ends_with_a_valid_diagnosis_and_a_tool_call(
     inspector: Inspector, parts: Path, checkpoints: Checkpoints, family: str, seed: int
 ) -> None:
     inspector.planner = tiny(checkpoints(family), seed)
+    inspector.procedure = Procedure(audit=seed < 3)
     inspection = Inspection(parts / "scratched.png", (parts / "good_1.png", parts / "good_2.png"), "screw")
     found = inspector.inspect(inspection).diagnosis
     assert found is not None
