@@ -175,7 +175,7 @@ class Diagnosis(BaseModel):
     repair: Repair
     summary: str
     against: str
-    answer: str
+    answer: str = ""
     evidence: list[Evidence]
     outcome: Outcome
     degraded: list[str]
@@ -184,7 +184,7 @@ class Diagnosis(BaseModel):
     image: str
     product: str | None
     seconds: float
-    usage: Usage
+    usage: Usage = Field(default_factory=Usage)
 
 
 def place_of(box: Box | list[float]) -> str:

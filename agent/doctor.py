@@ -155,16 +155,19 @@ def knowledge(home: Path) -> Finding:
 
 
 def optional() -> Iterator[Finding]:
-    """What an inspection does without: torch, its GPU, transformers, flash-attn."""
+    """What an inspection does without: torch, its GPU, what Qwen-VL needs in this process or on a server."""
     torch, found = _torch()
     yield found
     gpu = _cuda(torch) if torch else None
     if gpu:
         yield gpu
     language_models = "only for language models on this machine"
-    yield _extra("transformers", "pip install transformers", language_models)
+    for package in ("transformers", "llguidance"):
+        yield _extra(package, "in the folder of flawlens: pip install -e '.[qwen]'", language_models)
     command = "pip install flash-attn --no-build-isolation" if gpu and gpu.level == "ok" else ""
     yield _extra("flash-attn", command, f"{language_models}, with a CUDA GPU")
+    served = "only for language models on a server"
+    yield _extra("langchain-openai", "in the folder of flawlens: pip install -e '.[server]'", served)
 
 
 def _torch() -> tuple[ModuleType | None, Finding]:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from tools.detectors.features import Backbone
 
 # One tool at a time: sibling calls would share one detector, and crops are numbered in the order of the calls.
-GRAPH_SETTINGS: RunnableConfig = {"recursion_limit": 100, "max_concurrency": 1, "run_name": "inspection"}
+GRAPH_SETTINGS: RunnableConfig = {"max_concurrency": 1, "run_name": "inspection"}
+STEPS = 3  # of the graph in one turn, at most
 
 Watch = Callable[[Event], None]
 Hear = Callable[[str], None]
@@ -114,7 +115,8 @@ class Inspector:
         watch(trace.step("intake", {"images": _pictures(album), "topic": topic}))
         room = self._room(inspection, topic, album, references, hear)
         state: State = {"messages": first_messages(inspection, topic, album, self.procedure)}
-        steps: Iterator[Any] = build_graph(room).stream(state, GRAPH_SETTINGS, stream_mode=["updates", "values"])
+        settings: RunnableConfig = {**GRAPH_SETTINGS, "recursion_limit": STEPS * (self.procedure.turns + 5)}
+        steps: Iterator[Any] = build_graph(room).stream(state, settings, stream_mode=["updates", "values"])
         for kind, chunk in steps:
             if kind == "values":
                 state = chunk

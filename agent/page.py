@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from agent.fusion import REVIEW_BAND
-from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, unfiled, visible, words_of
+from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, tokens, unfiled, visible, words_of
 from agent.trace import Run, RunError
 from knowledge_base.files import write_atomically
 
@@ -96,6 +96,7 @@ def _environment() -> Environment:
         "quantity": _quantity,
         "said": words_of,
         "speaker": lambda kind: SPEAKERS.get(kind, kind),
+        "tokens": tokens,
         "unfiled": unfiled,
         "written": partial(json.dumps, ensure_ascii=False, indent=1),
     }

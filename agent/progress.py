@@ -63,7 +63,7 @@ class Progress:
         self._said = (self._said + text)[-TAIL:]
 
     def _line(self) -> RenderableType:
-        head = f"{self._doing}  {time.monotonic() - self._started:.0f} s"
+        head = f"{visible(self._doing)}  {time.monotonic() - self._started:.0f} s"
         room = max(self._console.width - len(head) - 8, 0)
         said = " ".join(visible(self._said).split())
         self._spinner.update(text=Text.assemble(head, ("  " + said[-room:] if said and room else "", "dim")))

@@ -277,10 +277,15 @@ def _cost(usage: Mapping[str, Any] | None) -> str:
         return ""
     return (
         f" ({usage['planner_seconds']:.1f} s planner, {usage['tool_seconds']:.1f} s tools);"
-        f" {_counted(usage['turns'], 'turn')}, {_counted(usage['tool_calls'], 'tool call')},"
-        f" {usage['prompt_tokens']} prompt tokens ({usage['image_tokens']} of pictures),"
-        f" {usage['completion_tokens']} generated"
+        f" {_counted(usage['turns'], 'turn')}, {_counted(usage['tool_calls'], 'tool call')}, {tokens(usage)}"
     )
+
+
+def tokens(cost: Mapping[str, Any]) -> str:
+    """Tokens of a turn or of a whole run, and how a reply had to be read."""
+    prompt, pictures, generated = (cost[f"{kind}_tokens"] for kind in ("prompt", "image", "completion"))
+    flags = "".join(f"; {flag}" for flag in cost.get("flags", []))
+    return f"{prompt} prompt tokens ({pictures} of pictures), {generated} generated{flags}"
 
 
 def _defect(defect: dict[str, Any]) -> RenderableType:
@@ -341,6 +346,9 @@ def _step(event: Event) -> Iterator[RenderableType]:
         files = "".join(f" pictures/{name}" for name in item["files"])
         line = _text((f"{item['id']} ", "bold"), f"{item['tool']}: {item['finding']} ")
         yield _indented(Group(line, _text((f"{item['seconds']:.3f} s{files}", "dim"))), 5)
+    for turn in update.get("turns", []):
+        if turn["prompt_tokens"]:
+            yield _indented(_text((tokens(turn), "dim")), 5)
     if "result" in update:
         result = update["result"]
         scores = ", ".join(f"{source} {chance(value)}" for source, value in result["scores"].items())

@@ -14,6 +14,7 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from agent.planners import AskAgain, PlannerError
 from agent.wire.boxes import BoxError, four_numbers
@@ -46,6 +47,7 @@ class Wire:
         self.album = album
         self.tools = tools
         self.reasoning = reasoning
+        self.told = [convert_to_openai_tool(tool) for tool in tools]
         self.hear = hear
         self._seen: Sight | None = None
 
@@ -77,7 +79,7 @@ class Wire:
             reply = self.planner.bind_tools(offered).invoke(list(messages))
             return reply, _record(reply, 0, ())
         sight = self._sight()
-        wire = Outgoing(sight, self.tools, self.reasoning).messages(messages)
+        wire = Outgoing(sight, self.told, self.reasoning).messages(messages)
         raw = self._invoke(wire, messages, offered, sight, seconds)
         read = read_reply(raw, [tool.name for tool in self.tools])
         calls, refused = _in_thousandths(read, sight)
@@ -108,8 +110,9 @@ class Wire:
     ) -> AIMessage:
         if not hasattr(self.planner, "dialect"):
             return self._heard(self.planner.bind_tools(offered), wire)
-        calls = calls_now(offered, sight, messages)
-        return self._heard(self.planner.bind_tools(self.tools, calls=calls, seconds=seconds), wire)
+        names = [tool.name for tool in offered]
+        calls = calls_now([tool for tool in self.told if tool["function"]["name"] in names], sight, messages)
+        return self._heard(self.planner.bind_tools(self.told, calls=calls, seconds=seconds), wire)
 
     def _heard(self, planner: Runnable[LanguageModelInput, AIMessage], wire: list[BaseMessage]) -> AIMessage:
         if self.hear is None:

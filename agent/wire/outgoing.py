@@ -16,8 +16,6 @@ from langchain_core.messages import (
     ToolCall,
     ToolMessage,
 )
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from agent.wire.boxes import BoxError
 from agent.wire.sight import Sight
@@ -32,7 +30,7 @@ _BOX = re.compile(rf"\bbox \[{_NUMBER}, {_NUMBER}, {_NUMBER}, {_NUMBER}\](?: of 
 class Outgoing:
     """Renders messages in one dialect. What does not depend on the part comes first and is the same for every part."""
 
-    def __init__(self, sight: Sight, tools: Sequence[BaseTool], reasoning: bool) -> None:
+    def __init__(self, sight: Sight, tools: Sequence[dict[str, Any]], reasoning: bool) -> None:
         self.dialect = sight.dialect
         self.sight = sight
         self.tools = tools
@@ -77,7 +75,7 @@ class Outgoing:
         boxes = render("boxes", scale=self.dialect.boxes, canvas=self.dialect.most_pictures == 1)
         if not self.as_json:
             return boxes
-        tools = [json.dumps(convert_to_openai_tool(tool)["function"], ensure_ascii=False) for tool in self.tools]
+        tools = [json.dumps(tool["function"], ensure_ascii=False) for tool in self.tools]
         return f"{boxes}\n\n{render('actions', tools=tools, reasoning=self.reasoning)}"
 
     def _said(self, message: AIMessage) -> Iterator[BaseMessage]:

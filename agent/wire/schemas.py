@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_core.messages import AnyMessage, ToolMessage
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json_schema import dereference_refs
 
 from agent.submission import GENERAL_PRACTICE, SUBMIT
@@ -21,6 +19,7 @@ from agent.wire.dialect import Call
 from agent.wire.sight import Sight
 
 Schema = dict[str, Any]
+_SPECIAL = re.compile(r"[.*+?^${}()|\[\]\\/]")  # of JSON schema's patterns, which know no escaped blanks
 MOST_ITEMS = 3
 MOST_BOXES = 24
 # Few steps, since a small model writes endless decimals and some decoders ignore ranges.
@@ -29,15 +28,15 @@ UNCERTAIN = [0.45, 0.5, 0.55]
 NORMAL = [round(1 - value, 2) for value in reversed(DEFECTIVE)]
 
 
-def calls_now(offered: Sequence[BaseTool], sight: Sight, messages: Sequence[AnyMessage]) -> list[Call]:
-    """The calls that are possible in the coming turn, without references to definitions."""
+def calls_now(offered: Sequence[dict[str, Any]], sight: Sight, messages: Sequence[AnyMessage]) -> list[Call]:
+    """The calls that are possible in the coming turn, without references; `offered` is in the form of OpenAI's API."""
     evidence = [m.artifact for m in messages if isinstance(m, ToolMessage) and isinstance(m.artifact, dict)]
     tighten = Tighten(sight, evidence)
     calls = []
-    for tool in offered:
-        parameters = convert_to_openai_tool(tool)["function"]["parameters"]
-        schema = tighten.object(dereference_refs(parameters))
-        calls.append(Call(name=tool.name, arguments=_by_verdict(schema) if tool.name == SUBMIT else schema))
+    for function in (tool["function"] for tool in offered):
+        schema = tighten.object(dereference_refs(function["parameters"]))
+        arguments = _by_verdict(schema) if function["name"] == SUBMIT else schema
+        calls.append(Call(name=function["name"], arguments=arguments))
     return calls
 
 
@@ -128,7 +127,7 @@ class Tighten:
 
     def _cited(self, _: Schema) -> Schema:
         """Texts without brackets that end with a source."""
-        sources = "|".join(re.escape(name) for name in [*self.knowledge, GENERAL_PRACTICE])
+        sources = "|".join(_SPECIAL.sub(r"\\\g<0>", name) for name in [*self.knowledge, GENERAL_PRACTICE])
         text = rf'[^"\\\[\]\n\r\t]{{3,{self.longest}}}'
         return {
             "type": "array",

@@ -44,8 +44,9 @@ class Sight:
     def block(self, name: str) -> dict[str, Any]:
         """A content block with the picture at the size that the dialect wants."""
         if name not in self._sent:
-            frame = self._whole(name)
-            self._sent[name] = self._encoded(resized(self.pixels(name), frame.height, frame.width))
+            pixels = self.pixels(name)
+            frame = self._whole(name, pixels)
+            self._sent[name] = self._encoded(resized(pixels, frame.height, frame.width))
         return self._counted(self._sent[name])
 
     def cost(self, name: str) -> int:
@@ -79,12 +80,12 @@ class Sight:
         """A box in 0-1000 of the named image in the model's scale; BoxError when the image is not on the canvas."""
         return to_model(box, self.frame(name), self.dialect.boxes)
 
-    def _whole(self, name: str) -> Frame:
+    def _whole(self, name: str, pixels: Pixels | None = None) -> Frame:
         if self.dialect.most_pictures == 1:
             raise BoxError("on a canvas no image is a picture of its own")
         if name not in self._frames:
             dialect = self.dialect
-            height, width = self.pixels(name).shape[:2]
+            height, width = (self.pixels(name) if pixels is None else pixels).shape[:2]
             size = fitted(height, width, dialect.factor, dialect.least_pixels, dialect.most_pixels)
             self._frames[name] = Frame.whole(*size)
         return self._frames[name]

@@ -34,7 +34,7 @@ class ScriptedPlanner(BaseChatModel):
         return "scripted"
 
     def bind_tools(self, tools: Sequence[Any], *, calls: Any = None, **_: Any) -> ScriptedPlanner:
-        names = [tool.name for tool in tools]
+        names = [tool["function"]["name"] if isinstance(tool, dict) else tool.name for tool in tools]
         self.told.append(names)
         self.offered.append(names if calls is None else [call["name"] for call in calls])
         return self

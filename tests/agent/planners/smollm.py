@@ -6,6 +6,7 @@ It reads text only. Replies follow the `response_format` of the request; tempera
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import openvino_genai
 from tests.agent.planners.chat_server import Answer, refusing
 
 Structure = openvino_genai.StructuredOutputConfig
+_CHARACTERS = re.compile(r"(?:\.|\[\^.+?[^\\]\])\{\d+,(\d+)\}")  # any number of characters in a pattern
 LONGEST_WORD = 14
 GATHER_SECONDS = 0.2  # for further requests, to be answered in one batch
 
@@ -105,8 +107,9 @@ def grammar(schema: dict[str, Any]) -> Any:
     if schema["type"] == "array":
         item, sizes = grammar(schema["items"]), range(schema.get("minItems", 0), schema["maxItems"] + 1)
         return reduce(or_, [_row("[", [item] * size, "]") for size in sizes])
-    if schema["type"] == "string" and "pattern" not in schema:
-        return _text('"') + Structure.Regex(_words(schema["maxLength"])) + _text('"')
+    if schema["type"] == "string":
+        pattern = schema.get("pattern", f"^.{{0,{schema.get('maxLength')}}}$")[1:-1]
+        return _text('"') + Structure.Regex(_CHARACTERS.sub(lambda found: _words(int(found[1])), pattern)) + _text('"')
     return Structure.JSONSchema(json.dumps(schema))
 
 

@@ -23,6 +23,7 @@ from langchain_core.messages import (
     ToolMessage,
     convert_to_openai_messages,
 )
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
 
 from agent.diagnosis import Inspection, Procedure
@@ -277,7 +278,8 @@ def test_schemas_offer_only_what_this_run_has(home: Path, parts: Path) -> None:
     region = Region(box=Box(100, 100, 200, 200), score=2.0)
     found = Evidence(id="E1", tool="anomaly_map", finding="", regions=[region], passages=[{"id": "scratch"}])
     messages = [ToolMessage("", tool_call_id="1", artifact=found.model_dump())]
-    zoom, submit = calls_now([make_zoom(album), submit_tool], Sight(QWEN3_VL, album), messages)
+    tools = [convert_to_openai_tool(tool) for tool in (make_zoom(album), submit_tool)]
+    zoom, submit = calls_now(tools, Sight(QWEN3_VL, album), messages)
     assert zoom["arguments"]["properties"]["image"] == {"enum": ["part", "reference_1"]}
     variants = {v["properties"]["verdict"]["enum"][0]: v["properties"] for v in submit["arguments"]["anyOf"]}
     assert variants["normal"]["defects"] == {"enum": [[]]}
