@@ -112,9 +112,9 @@ class Inspector:
         started = time.perf_counter()
         topic = self._topic(inspection)
         album = Album(trace.pictures, part, references if topic == "defects" else [])
-        watch(trace.step("intake", {"images": _pictures(album), "topic": topic}))
-        room = self._room(inspection, topic, album, references, hear)
         state: State = {"messages": first_messages(inspection, topic, album, self.procedure)}
+        watch(trace.step("intake", {"images": _pictures(album), "topic": topic, **state}))
+        room = self._room(inspection, topic, album, references, hear)
         settings: RunnableConfig = {**GRAPH_SETTINGS, "recursion_limit": STEPS * (self.procedure.turns + 5)}
         steps: Iterator[Any] = build_graph(room).stream(state, settings, stream_mode=["updates", "values"])
         for kind, chunk in steps:

@@ -33,7 +33,7 @@ LONGEST_ARGUMENT = 120
 PLANNERS = {"rules": "rules (embedded, no language model)"}
 COLOURS = {"defective": "red", "uncertain": "yellow", "normal": "green"}
 LEVELS = {"ok": "green", "note": "yellow", "problem": "bold red"}
-SPEAKERS = {"ai": "planner", "human": "asked", "tool": "answer"}
+SPEAKERS = {"system": "told", "ai": "planner", "human": "asked", "tool": "answer"}
 ENDINGS = {
     "running": "another process is working on it",
     "killed": "its process ended before the inspection did, and what is shown is all there is",
@@ -117,7 +117,10 @@ def print_run(run: Run) -> None:
     """A run step by step, with its status said plainly."""
     asked = run.inspection
     error = f": {run.error}" if run.error else ""
-    versions = ", ".join(f"{package} {version}" for package, version in run.setup["versions"].items())
+    told = {
+        name: ", ".join(f"{part} {value}" for part, value in run.setup.get(name, {}).items())
+        for name in ("settings", "procedure", "versions")
+    }
     about = [
         ("run", run.id),
         ("status", f"{run.status}, {ENDINGS[run.status]}{error}"),
@@ -128,7 +131,7 @@ def print_run(run: Run) -> None:
         ("question", asked["question"] or "none"),
         ("planner", PLANNERS.get(run.setup["planner"], run.setup["planner"])),
         ("prompts", run.setup["prompts"]),
-        ("versions", versions),
+        *((name, words) for name, words in told.items() if words),
     ]
     steps = [block for event in run.events for block in _step(event)] or [_text("  no step was completed")]
     verdict: list[RenderableType] = ["", _verdict(run.diagnosis)] if run.diagnosis else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
+from agent.diagnosis import Inspection, Procedure
+from agent.inspector import Inspector
+from agent.trace import Run
 from agent.wire.dialect import Dialect
 from evals.example_parts import draw_part
 from tools.image import save_image
@@ -45,6 +49,19 @@ class ScriptedPlanner(BaseChatModel):
         if isinstance(reply, Exception):
             raise reply
         return ChatResult(generations=[ChatGeneration(message=reply.model_copy(update={"id": None}))])
+
+
+@cache
+def inspector_in(home: Path) -> Inspector:
+    """One a home, so that its detector is fitted once for all tests; a test sets its planner and procedure."""
+    return Inspector(home, ScriptedPlanner(replies=[]), "scripted")
+
+
+def inspected(home: Path, planner: ScriptedPlanner, inspection: Inspection, **procedure: Any) -> Run:
+    """What comes of one inspection by this planner."""
+    inspector = inspector_in(home)
+    inspector.planner, inspector.procedure = planner, Procedure(**procedure)
+    return inspector.inspect(inspection)
 
 
 def says(text: str = "", *calls: tuple[str, dict[str, Any]]) -> AIMessage:

@@ -10,9 +10,8 @@ import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 
 from agent.diagnosis import Inspection, Procedure
-from agent.inspector import Inspector
 from agent.trace import Run, list_runs
-from tests.agent.conftest import ScriptedPlanner, says, submits
+from tests.agent.conftest import ScriptedPlanner, inspected, says, submits
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(home: Path, parts: Path, *replies: AIMessage, image: str = "scratched.png") -> tuple[Run, ScriptedPlanner]:
     planner = ScriptedPlanner(replies=list(replies))
     inspection = Inspection(parts / image, (parts / "good_1.png", parts / "good_2.png"), "screw")
-    return Inspector(home, planner, "scripted").inspect(inspection), planner
+    return inspected(home, planner, inspection), planner
 
 
 def diagnosis(run: Run) -> dict[str, Any]:

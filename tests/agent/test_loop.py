@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from agent.diagnosis import Inspection, Procedure
+from agent.diagnosis import Inspection
 from agent.inspector import Inspector
 from agent.planners import PlannerError
 from agent.trace import Run
 from agent.wire.dialect import GENERIC, Dialect
-from tests.agent.conftest import ScriptedPlanner, says, submits
+from tests.agent.conftest import ScriptedPlanner, inspected, says, submits
 
 ZOOM = ("zoom", {"image": "part", "box": [0, 0, 500, 500]})
 NONSENSE = AIMessage('<tool_call>{"name": "zoom", "arguments": {"image": </tool_call>')
@@ -36,7 +36,7 @@ def run(
 ) -> tuple[Run, dict[str, Any], ScriptedPlanner]:
     planner = ScriptedPlanner(replies=list(replies), dialect=dialect)
     inspection = Inspection(parts / "scratched.png", (parts / "good_1.png", parts / "good_2.png"), product, question)
-    finished = Inspector(home, planner, "scripted", procedure=Procedure(**procedure)).inspect(inspection)
+    finished = inspected(home, planner, inspection, **procedure)
     assert finished.diagnosis is not None
     return finished, finished.diagnosis, planner
 

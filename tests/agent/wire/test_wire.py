@@ -26,8 +26,7 @@ from langchain_core.messages import (
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
 
-from agent.diagnosis import Inspection, Procedure
-from agent.inspector import Inspector
+from agent.diagnosis import Inspection
 from agent.submission import submit_tool
 from agent.trace import Run
 from agent.wire import Wire
@@ -36,7 +35,7 @@ from agent.wire.pictures import fitted
 from agent.wire.schemas import calls_now
 from agent.wire.sight import Sight
 from evals.example_parts import draw_part
-from tests.agent.conftest import ScriptedPlanner, says, submits
+from tests.agent.conftest import ScriptedPlanner, inspected, says, submits
 from tools.album import Album
 from tools.evidence import Evidence, Region
 from tools.image import Box, load_image, save_image
@@ -56,8 +55,7 @@ def inspect(
     home: Path, image: Path, reference: Path, dialect: Dialect, *replies: AIMessage, product: str = "bracket"
 ) -> tuple[Run, ScriptedPlanner]:
     planner = ScriptedPlanner(replies=list(replies), dialect=dialect)
-    inspector = Inspector(home, planner, "scripted", procedure=Procedure(turns=4))
-    return inspector.inspect(Inspection(image, (reference,), product)), planner
+    return inspected(home, planner, Inspection(image, (reference,), product), turns=4), planner
 
 
 def on_the_wire(messages: list[BaseMessage]) -> list[Any]:
@@ -242,7 +240,7 @@ def test_a_normal_part_shows_no_map_to_the_model(home: Path, parts: Path) -> Non
 def test_many_references_are_shown_up_to_half_of_the_budget(home: Path, parts: Path) -> None:
     planner = ScriptedPlanner(replies=[submits()], dialect=QWEN3_VL)
     references = tuple(parts / f"good_{number}.png" for number in range(1, 6))
-    Inspector(home, planner, "scripted").inspect(Inspection(parts / "scratched.png", references))
+    inspected(home, planner, Inspection(parts / "scratched.png", references))
     shown = str(planner.seen[0])
     assert "reference_3:" in shown
     assert "reference_4:" not in shown
