@@ -42,6 +42,14 @@ class Attention(StrEnum):
     eager = "eager"
 
 
+class Subject(StrEnum):
+    """What a question is about; auto: its words tell."""
+
+    auto = "auto"
+    defects = "defects"
+    object = "object"
+
+
 app = typer.Typer(
     name="flawlens",
     help="Inspect industrial parts: calibrated evidence first, then a diagnosis that cites it.",
@@ -64,7 +72,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and n
 Product = Annotated[str | None, typer.Option(help="Product name; limits the knowledge to it and its family.")]
 PLANNER_HELP = (
     "rules (embedded, no language model), qwen:MODEL (a folder or a hub's id of a Qwen-VL), or openai:URL#MODEL (vLLM,"
-    " llama.cpp, Ollama, SGLang, a hosted API)."
+    " llama.cpp, Ollama, SGLang, a hosted API), whose key is read from FLAWLENS_API_KEY."
+)
+DIALECT_HELP = (
+    "auto (the model's name tells), or the family of an openai: model: qwen2-vl, qwen2.5-vl, qwen3-vl, generic"
+    " (boxes in 0-1000)."
 )
 DEFAULT_HOME = Path("~/.flawlens")
 DEFECTIVE = 3  # exit status of --fail-on-defect
@@ -128,12 +140,15 @@ def inspect(
     ] = None,
     product: Product = None,
     question: Annotated[str | None, typer.Option(help="What to look for or to answer, in your own words.")] = None,
+    topic: Annotated[Subject, typer.Option(help="What the question is about; auto: its words tell.")] = Subject.auto,
     planner: Annotated[str, typer.Option(help=PLANNER_HELP)] = "rules",
     hub: Annotated[Hub, typer.Option(help="Where qwen:ID is fetched from.")] = Hub.huggingface,
     attention: Annotated[Attention, typer.Option(help="Attention of qwen: models.")] = Attention.auto,
-    dialect: Annotated[str, typer.Option(help="auto, or the model's family: qwen2.5-vl, qwen3-vl, ....")] = "auto",
-    image_pixels: Annotated[int, typer.Option(help="Most pixels of a picture shown to a model.", min=3136)] = 1_003_520,
-    api_key: Annotated[str | None, typer.Option(envvar="FLAWLENS_API_KEY", help="Key of the openai: server.")] = None,
+    dialect: Annotated[str, typer.Option(help=DIALECT_HELP)] = "auto",
+    image_pixels: Annotated[
+        int, typer.Option(help="Most pixels of a picture shown to a model.", min=50_176)
+    ] = 1_003_520,
+    reply_tokens: Annotated[int, typer.Option(help="Most tokens of one reply of a model.", min=64)] = 1024,
     backbone: Annotated[str, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")] = "onnx",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N], for torch models.")] = "auto",
     language: Annotated[Speech, typer.Option(help="Language of the answer.")] = Speech.en,
@@ -147,13 +162,14 @@ def inspect(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Inspect one part and print a diagnosis that cites its evidence."""
-    from agent.diagnosis import Inspection, Procedure
+    from agent.diagnosis import Inspection, Procedure, Topic
     from agent.inspector import Inspector
     from agent.planners import make_planner
     from agent.progress import Progress
     from agent.terminal import print_diagnosis
 
-    inspection = Inspection(image, _pictures(reference or []), product, question)
+    about: dict[Subject, Topic] = {Subject.defects: "defects", Subject.object: "object"}
+    inspection = Inspection(image, _pictures(reference or []), product, question, about.get(topic))
     procedure = Procedure(turns, tokens, seconds, audit == "on", cot == "on", language.value)
     chosen = make_planner(
         planner,
@@ -162,8 +178,10 @@ def inspect(
         device=device,
         dialect=None if dialect == "auto" else dialect,
         most_pixels=image_pixels,
+        reply_tokens=reply_tokens,
         reasoning=procedure.reasoning,
-        api_key=api_key,
+        # No option: what is typed can be read in the list of processes.
+        api_key=os.environ.get("FLAWLENS_API_KEY"),
     )
     inspector = Inspector(_home(context, home), chosen, planner, procedure=procedure, backbone=backbone, device=device)
     with Progress() as progress:

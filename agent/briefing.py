@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 
 from agent.diagnosis import Inspection, Procedure, Topic
-from knowledge_base.store import KnowledgeBase
 from prompts import render
-from tools.album import Album
+
+if TYPE_CHECKING:
+    from knowledge_base.store import KnowledgeBase
+    from tools.album import Album
 
 ToolArguments = tuple[str, dict[str, Any]]
 

@@ -66,12 +66,13 @@ def all_malformed(replies: Sequence[ToolMessage]) -> bool:
 
 def _told(messages: Sequence[AnyMessage]) -> dict[str, tuple[str, str]]:
     """For each call made earlier what was answered, as text and status."""
-    answers = {message.tool_call_id: message for message in messages if isinstance(message, ToolMessage)}
     found: dict[str, tuple[str, str]] = {}
-    for call in (call for message in messages for call in calls_of(message)):
-        if (reply := answers.get(call["id"] or "")) is not None:
-            status = MALFORMED if reply.artifact == MALFORMED else reply.status
-            found.setdefault(_signature(call), (f"You asked this before and it was answered: {reply.content}", status))
+    open_calls: dict[str, str] = {}
+    for message in messages:
+        open_calls |= {call["id"] or "": _signature(call) for call in calls_of(message)}
+        if isinstance(message, ToolMessage) and (signature := open_calls.pop(message.tool_call_id, "")):
+            status = MALFORMED if message.artifact == MALFORMED else message.status
+            found.setdefault(signature, (f"You asked this before and it was answered: {message.content}", status))
     return found
 
 
@@ -88,7 +89,7 @@ def _refusal(
     if chosen is None:
         return f"there is no tool {call['name']!r}; the tools now are: {names}", MALFORMED
     if call["name"] not in [tool.name for tool in offered]:
-        return f"{call['name']} has been used as often as is useful; the tools now are: {names}", "error"
+        return f"{call['name']} is not offered now, it is used up or it is time to answer; what is: {names}", "error"
     if (text := asked.additional_kwargs.get("refused", {}).get(call["id"])) is not None:
         return str(text), "error"
     return _misfit(chosen, call["args"])

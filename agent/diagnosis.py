@@ -130,7 +130,7 @@ class ObjectAnswer(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    answer: Annotated[Text, Field(description="the answer, in one to three sentences")]
+    answer: Annotated[Text, Field(min_length=1, description="the answer, in one to three sentences")]
     evidence: Annotated[
         list[str], Field(max_length=12, description="ids of the evidence that the answer rests on, such as E2")
     ] = Field(default_factory=list)

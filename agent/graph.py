@@ -16,7 +16,7 @@ import operator
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool
@@ -24,8 +24,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 
+from agent.briefing import ToolArguments
 from agent.calls import all_malformed, calls_of, carry_out, left_of
-from agent.diagnosis import ObjectAnswer, Outcome, Procedure, Submission
+from agent.diagnosis import ObjectAnswer, Outcome, Procedure, Submission, Verdict
 from agent.fusion import scores, settle, verdict_of
 from agent.planners import PlannerError
 from agent.submission import ANSWER, SubmissionError, check, check_answer
@@ -34,7 +35,6 @@ from prompts import render
 from tools.evidence import Evidence
 
 Graph = CompiledStateGraph["State", None, "State", "State"]
-ToolArguments = tuple[str, dict[str, Any]]
 MOST_REPAIRS = 2
 LATE = 0.8  # share of the wall clock after which only the answer is offered
 
@@ -44,14 +44,16 @@ class State(TypedDict, total=False):
 
     messages: Annotated[list[AnyMessage], add_messages]
     evidence: Annotated[list[dict[str, Any]], operator.add]
-    turns: Annotated[list[dict[str, Any]], operator.add]
+    spent: Annotated[list[dict[str, Any]], operator.add]
     carried_out: Annotated[list[tuple[int, str]], operator.add]
     looked: bool
     closing: bool
     faulty: Annotated[int, operator.add]
     reminded: bool
     accepted: bool
-    audited: bool
+    audited_at: int
+    unaudited: bool
+    disputed: bool
     submission: dict[str, Any]
     outcome: Outcome
     failure: str
@@ -127,18 +129,19 @@ def _survey(
 
 def plan(room: Room, state: State) -> State:
     """One turn of the planner; a planner that fails, or time that is over, is an outcome and not a verdict."""
-    closing = is_closing(room, state)
-    offered = [room.submit] if closing else offered_tools(room, state)
+    closing, audited = is_closing(room, state), "audited_at" in state
+    offered = [room.submit] if closing or audited else offered_tools(room, state)
     left = room.seconds_left()
     if left <= 0:
         return {"closing": True, **_ended(state, "time_limit")}
-    last = [HumanMessage(render("last", submit=room.submit.name))] if closing and not state.get("audited") else []
+    last = [HumanMessage(render("last", submit=room.submit.name))] if closing and not audited else []
+    reserve = 0 if closing else (1 - LATE) * room.procedure.seconds
     try:
-        reply, record = room.wire.ask([*state["messages"], *last], offered, left)
+        reply, record = room.wire.ask([*state["messages"], *last], offered, left - reserve)
     except PlannerError as error:
         outcome: Outcome = "time_limit" if room.seconds_left() <= 0 else "planner_failed"
         return {"closing": True, "failure": str(error), **_ended(state, outcome)}
-    return {"messages": [*last, reply], "turns": [record], "closing": closing}
+    return {"messages": [*last, reply], "spent": [record], "closing": closing}
 
 
 def _ended(state: State, outcome: Outcome) -> State:
@@ -147,13 +150,13 @@ def _ended(state: State, outcome: Outcome) -> State:
 
 
 def is_closing(room: Room, state: State) -> bool:
-    """Whether the coming turn offers only the answer: the audit, the end of a budget, or too many faulty replies."""
+    """Whether the coming turn is the last: a budget ends, too many replies were faulty, or the audit's was."""
     budget = room.procedure
-    turns = state.get("turns", [])
+    spent = state.get("spent", [])
     return (
-        bool(state.get("audited"))
-        or len(turns) + 1 >= budget.turns
-        or sum(turn["completion_tokens"] for turn in turns) >= budget.tokens
+        len(spent) > state.get("audited_at", len(spent))
+        or len(spent) + 1 >= budget.turns
+        or sum(turn["completion_tokens"] for turn in spent) >= budget.tokens
         or room.seconds_left() < (1 - LATE) * budget.seconds
         or state.get("faulty", 0) > MOST_REPAIRS
     )
@@ -185,7 +188,8 @@ def act(room: Room, state: State) -> State:
     """Run the tools that the planner asked for."""
     *earlier, asked = state["messages"]
     assert isinstance(asked, AIMessage)
-    offered = [] if state["closing"] else left_of(room.tools, room.most_calls, earlier)
+    done = state["closing"] or "audited_at" in state
+    offered = [] if done else left_of(room.tools, room.most_calls, earlier)
     filed = len(state.get("evidence", []))
     replies, evidence = carry_out(asked, room.tools, [*offered, room.submit], earlier, filed)
     faults = [HumanMessage(render("repair", faults=faults))] if (faults := _faults(asked)) else []
@@ -193,7 +197,7 @@ def act(room: Room, state: State) -> State:
     return {
         "messages": [*replies, *faults],
         "evidence": evidence,
-        "carried_out": [(len(state["turns"]), item["tool"]) for item in evidence],
+        "carried_out": [(len(state["spent"]), item["tool"]) for item in evidence],
         "looked": looked,
         "faulty": int(all_malformed(replies)),
     }
@@ -223,9 +227,21 @@ def submit(room: Room, state: State) -> State:
                 text, status = "The answer is complete.", "success"
             except SubmissionError as error:
                 text = str(error)
+                update["disputed"] = _disputes(call, state)
         replies.append(ToolMessage(text, tool_call_id=call["id"], name=call["name"], status=status))
     accepted = "submission" in update
+    if accepted:
+        # asked for, but no turn is left for it
+        skipped = room.procedure.audit and state["closing"] and "audited_at" not in state
+        update |= {"unaudited": skipped and update["outcome"] == "submitted", "disputed": False}
     return {**update, "messages": replies, "accepted": accepted, "faulty": int(not accepted)}
+
+
+def _disputes(call: ToolCall, state: State) -> bool:
+    """Whether an answer that is refused states another verdict than the one accepted before."""
+    before = state.get("submission", {}).get("verdict")
+    stated = call["args"].get("verdict")
+    return before is not None and stated != before and stated in get_args(Verdict)
 
 
 def _accepted(call: ToolCall, reply: AnyMessage, evidence: Sequence[Evidence]) -> State:
@@ -240,13 +256,14 @@ def after_submit(room: Room, state: State) -> Literal["plan", "audit", "fuse"]:
     """A refused answer goes back to the planner, a first diagnosis to the audit, a second one to the fusion."""
     if not state["accepted"]:
         return on_or_end(state)
-    done = state["closing"] or not room.procedure.audit or state["outcome"] == "answered"
+    audited = "audited_at" in state
+    done = audited or state["closing"] or not room.procedure.audit or state["outcome"] == "answered"
     return "fuse" if done else "audit"
 
 
-def audit(state: State) -> State:  # noqa: ARG001
+def audit(state: State) -> State:
     """Ask for the strongest evidence against the verdict."""
-    return {"messages": [HumanMessage(render("audit"))], "audited": True}
+    return {"messages": [HumanMessage(render("audit"))], "audited_at": len(state["spent"]), "unaudited": True}
 
 
 def on_or_end(state: State) -> Literal["plan", "fuse"]:
@@ -255,12 +272,14 @@ def on_or_end(state: State) -> Literal["plan", "fuse"]:
 
 
 def fuse(room: Room, state: State) -> State:
-    """Combine detector and planner; without a diagnosis the verdict stays uncertain, whatever the detector says."""
+    """Combine detector and planner; without an undisputed diagnosis the verdict stays uncertain, whatever they say."""
     evidence = [Evidence(**item) for item in state.get("evidence", [])]
     outcome = state.get("outcome") or why_ended(room, state)
     submission = Submission(**state["submission"]) if outcome == "submitted" else None
     numbers = scores(evidence, submission, room.procedure.detector_weight)
     verdict, confidence = verdict_of(numbers.fused, outcome)
+    if state.get("disputed"):
+        verdict, confidence = "uncertain", 0.0
     result: dict[str, Any] = {"verdict": verdict, "confidence": confidence, "scores": numbers.model_dump()}
     if submission:
         result["answer"] = settle(submission, verdict).model_dump()
@@ -276,10 +295,10 @@ def why_ended(room: Room, state: State) -> Outcome:
         return "no_call"
     if state.get("faulty", 0) > MOST_REPAIRS:
         return "malformed"
-    turns = state.get("turns", [])
-    if len(turns) >= room.procedure.turns:
+    spent = state.get("spent", [])
+    if len(spent) >= room.procedure.turns:
         return "turn_limit"
-    return "token_limit" if sum(t["completion_tokens"] for t in turns) >= room.procedure.tokens else "time_limit"
+    return "token_limit" if sum(t["completion_tokens"] for t in spent) >= room.procedure.tokens else "time_limit"
 
 
 def _faults(message: AnyMessage) -> list[str]:

@@ -22,6 +22,12 @@ def shortcomings(inspection: Inspection, topic: Topic, evidence: Sequence[Eviden
         found.append(f"the planner gave no valid answer ({outcome})")
     if "failure" in state:
         found.append(f"the planner failed: {state['failure']}")
+    if state.get("disputed"):
+        found.append("the audit came to another verdict, but not in a valid form: the verdict stays open")
+    elif state.get("unaudited"):
+        found.append("the evidence against the verdict was not weighed: the audit got no valid answer or no turn")
+    if topic == "defects" and inspection.question and not state["result"].get("answer", {}).get("answer"):
+        found.append("the question was not answered")
     if topic == "defects" and not inspection.references:
         found.append("no reference of a good part: the anomaly map is weak evidence")
     for item in evidence:
@@ -32,7 +38,7 @@ def shortcomings(inspection: Inspection, topic: Topic, evidence: Sequence[Eviden
 
 def usage_of(state: State) -> Usage:
     """What the run cost, summed over the planner's turns."""
-    turns, calls = state.get("turns", []), state.get("carried_out", [])
+    turns, calls = state.get("spent", []), state.get("carried_out", [])
     return Usage(
         turns=len(turns),
         prompt_tokens=sum(turn["prompt_tokens"] for turn in turns),

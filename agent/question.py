@@ -1,6 +1,7 @@
 """What a question is about: defects, which need references and anomaly tools, or the object itself, which they harm.
 
 Measured by others on MMAD (AnomalyClaw, 2605.10397): a reference lifts defect questions and lowers object questions.
+An inspection that is left out costs more than one too many, so only a short list of questions is about the object.
 """
 
 from __future__ import annotations
@@ -10,15 +11,22 @@ import re
 from agent.diagnosis import Inspection, Topic
 
 _OBJECT = re.compile(
-    r"^\W*(what (?:is|are|kind|type|sort|material|colou?r|object|product|does)|which|who|how (?:many|big|large|long)"
-    r"|where (?:is|are)|name|identify|describe the (?:object|product|part)\b)"
-    r"|这是什么|是什么(?:物体|产品|零件|材料|材质|颜色)|什么(?:材料|材质|颜色|型号|产品)|多少个?|几个|哪(?:一?种|个)|用途|作用",
+    r"\bmaterial\b|\bmade (?:of|from)\b|\bcolou?rs?\b"
+    r"|what (?:kind|type|sort) of (?:an? )?(?:object|product|part|component|item|thing|device)"
+    r"|what (?:object|product|part|component|device|item) is\b|what (?:is this|this is)\W*$"
+    r"|\bname (?:of )?(?:the|this) (?:object|product|part)|identify the (?:object|product|part)"
+    r"|\bused for\b|\b(?:purpose|function) of\b|what does (?:it|this|the \w+) do\b"
+    r"|how many (?:\w+ )?(?:objects|parts|components|holes|screws|bolts|nuts|pins|legs|leads|teeth|buttons|slots|ports"
+    r"|terminals|connectors|wires|cables|capsules|threads)\b"
+    r"|这是什么(?:东西|物体|产品|零件|部件)?\W*$|什么(?:材料|材质|颜色|型号|产品|零件|部件|物体)|用途|干什么用|做什么用"
+    r"|(?:几|多少)个?(?:孔|螺丝|螺栓|螺母|引脚|针脚|齿|按钮|端口|端子|零件|部件|物体)",
     re.IGNORECASE,
 )
 _DEFECT = re.compile(
-    r"defect|anomal|abnormal|normal|fault|flaw|damage|broken|break|crack|scratch|dent|stain|contaminat|missing|wrong"
-    r"|quality|reject|scrap|repair|rework|severity|cause|fix|good|bad|\bok\b|okay|pass|fail|wear|corro|rust|bent|differ|mark|spot|burr|chip|leak"
-    r"|缺陷|异常|正常|损|裂|划|刮|污|缺|错|质量|合格|报废|返工|维修|原因|问题|不良|瑕疵|锈|变形|差别|不同|坏",
+    r"defect|anomal|normal|fault|flaw|damage|broken|break|crack|scratch|dent|stain|contaminat|missing|wrong|problem"
+    r"|quality|reject|scrap|repair|rework|severity|cause|fix|good|bad|\bok\b|okay|pass|fail|wear|corro|rust|bent|differ"
+    r"|deform|discolo|solder|\bpits?\b|mark|spot|burr|chip|leak|缺|异常|正常|损|裂|划|刮|污|错|质量|合格|报废|返工|维修"
+    r"|原因|问题|不良|瑕疵|锈|变形|差别|不同|坏|毛刺|虚焊|气泡",
     re.IGNORECASE,
 )
 

@@ -105,7 +105,7 @@ def print_diagnosis(run: Run) -> None:
         *_section("This result deserves less trust", _list(diagnosis["degraded"])),
         *_section("Notes on the pictures", _list(diagnosis["notes"])),
         *_section(_counted(len(diagnosis["defects"]), "defect"), *map(_defect, diagnosis["defects"])),
-        *_repair(diagnosis),
+        *([] if _answered(diagnosis) else _repair(diagnosis)),
         *_section("Why", _paragraph(diagnosis["summary"])),
         *_section("What speaks against it", _paragraph(diagnosis["against"])),
         *_section("Evidence", _evidence_table(diagnosis["evidence"])),
@@ -255,7 +255,14 @@ def _section(title: str, *blocks: RenderableType | None) -> list[RenderableType]
     return ["", _text((title, "bold")), *inside] if inside else []
 
 
+def _answered(diagnosis: Mapping[str, Any]) -> bool:
+    """Whether the run answered a question about the object and inspected nothing."""
+    return bool(diagnosis["outcome"] == "answered")
+
+
 def _verdict(diagnosis: dict[str, Any]) -> Text:
+    if _answered(diagnosis):
+        return _text((" ANSWERED ", "bold white on blue"), "  not inspected for defects")
     verdict = diagnosis["verdict"]
     banner = (f" {verdict.upper()} ", f"bold white on {COLOURS[verdict]}")
     return _text(banner, f"  confidence {_percent(diagnosis['confidence'])}")
@@ -263,11 +270,11 @@ def _verdict(diagnosis: dict[str, Any]) -> Text:
 
 def _about(diagnosis: dict[str, Any]) -> RenderableType:
     product = f" ({diagnosis['product']})" if diagnosis["product"] else ""
-    scores = diagnosis["scores"].items()
+    scores = ", ".join(f"{source} {chance(value)}" for source, value in diagnosis["scores"].items())
     return _fields(
         [
             ("part", _name(diagnosis["image"] + product)),
-            ("defect probability", ", ".join(f"{source} {chance(value)}" for source, value in scores)),
+            *([] if _answered(diagnosis) else [("defect probability", scores)]),
             ("planner", PLANNERS.get(diagnosis["planner"], diagnosis["planner"])),
             ("time", f"{diagnosis['seconds']:.1f} s{_cost(diagnosis.get('usage'))}"),
         ]
@@ -349,7 +356,7 @@ def _step(event: Event) -> Iterator[RenderableType]:
         files = "".join(f" pictures/{name}" for name in item["files"])
         line = _text((f"{item['id']} ", "bold"), f"{item['tool']}: {item['finding']} ")
         yield _indented(Group(line, _text((f"{item['seconds']:.3f} s{files}", "dim"))), 5)
-    for turn in update.get("turns", []):
+    for turn in update.get("spent", []):
         if turn["prompt_tokens"]:
             yield _indented(_text((tokens(turn), "dim")), 5)
     if "result" in update:

@@ -21,7 +21,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from agent.planners import PlannerError
+from agent.planners import REPLY_TOKENS, THOUGHT_SHARE, bounded
 from agent.planners.qwen_prompt import turns
 from agent.planners.qwen_weights import Checkpoint, Placement, Weights, find_checkpoint, load_weights, place
 from agent.wire.dialect import Call, Dialect
@@ -43,21 +43,19 @@ def make_qwen_vl(
     hub: str = "huggingface",
     device: str = "auto",
     attention: str = "auto",
-    least_pixels: int | None = None,
     most_pixels: int | None = None,
+    longest_text: int | None = None,
     **settings: Any,
 ) -> QwenVL:
     """The planner over a local folder or a hub's model; `settings` are QwenVL's own, such as temperature.
 
-    `least_pixels` and `most_pixels` of one picture replace the family's. The checkpoint is found and its small files
-    are checked here; its weights load at the first reply. PlannerError says what is missing.
+    `most_pixels` of one picture and the `longest_text` of one field, in characters, replace the family's. The
+    checkpoint is found and its small files are checked here; its weights load at the first reply. PlannerError says
+    what is missing.
     """
     checkpoint = find_checkpoint(model, hub)
-    most = most_pixels or checkpoint.dialect.most_pixels
-    if most < checkpoint.dialect.factor**2:
-        raise PlannerError(f"pictures of at most {most} pixels are too small for this model; raise --image-pixels")
-    least = min(least_pixels or checkpoint.dialect.least_pixels, most)
-    dialect = dataclasses.replace(checkpoint.dialect, least_pixels=least, most_pixels=most)
+    dialect = checkpoint.dialect if most_pixels is None else bounded(checkpoint.dialect, most_pixels)
+    dialect = dataclasses.replace(dialect, longest_text=longest_text or dialect.longest_text)
     placement = place(device, attention)
     return QwenVL(model=model, hub=hub, checkpoint=checkpoint, placement=placement, dialect=dialect, **settings)
 
@@ -76,8 +74,8 @@ class QwenVL(BaseChatModel):
     placement: Placement
     dialect: Dialect
     temperature: float = 0.0
-    max_new_tokens: int = 1024
-    thought_tokens: int = 256
+    max_new_tokens: int = REPLY_TOKENS
+    thought_tokens: int = REPLY_TOKENS // THOUGHT_SHARE
     seed: int = 0
 
     @property

@@ -31,7 +31,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import Field, PrivateAttr, SecretStr
 
-from agent.planners import AskAgain, PlannerError
+from agent.planners import REPLY_TOKENS, AskAgain, PlannerError, bounded
 from agent.planners.server_address import ServerClient, find_model, no_server
 from agent.planners.server_errors import (
     FAILURES,
@@ -44,10 +44,13 @@ from agent.planners.server_errors import (
     refusal,
 )
 from agent.planners.server_replies import completion, piece
-from agent.wire.dialect import Call, Dialect, dialect_of
+from agent.wire.dialect import GENERIC, Call, Dialect, dialect_of
 from agent.wire.replies import native_calls
 
 CONNECT_SECONDS = 10.0
+LONGEST_THOUGHT = 400  # characters
+THOUGHT = 3  # a thought in units of the longest text of a field, at most
+GUESSED = "the model's name tells no family: boxes are asked for in 0-1000; --dialect names one"
 
 Result = TypeVar("Result")
 
@@ -57,23 +60,30 @@ def make_server_planner(
     *,
     api_key: str | None = None,
     dialect: Dialect | None = None,
-    timeout: float = 120.0,
+    most_pixels: int | None = None,
+    longest_text: int | None = None,
+    timeout: float | None = None,
     retries: int = 3,
     temperature: float = 0.0,
-    max_tokens: int = 1024,
+    max_tokens: int = REPLY_TOKENS,
     seed: int = 0,
     thoughts: bool = True,
 ) -> ServerPlanner:
     """The planner at `URL#MODEL`; the server is asked once whether it serves that model.
 
-    `timeout`: seconds for one whole answer; `retries`: further tries after busy, failing or unreachable servers;
-    `thoughts` off leaves no room for a thought before a constrained call.
+    `dialect`: None for the one that the model's name suggests; `most_pixels` of one picture and the `longest_text` of
+    one field, in characters, replace its own. `timeout`: seconds for one whole answer, None for those that
+    `bind_tools` is given; `retries`: further tries after busy, failing or unreachable servers; `thoughts` off leaves
+    no room for a thought before a constrained call.
     Raises PlannerError when the server cannot be used as addressed.
     """
     http = ServerClient(api_key)
     url, model = find_model(http, address)
+    spoken = dialect or replace(dialect_of(model), protocol="json")
+    spoken = spoken if most_pixels is None else bounded(spoken, most_pixels)
     return ServerPlanner(
-        dialect=dialect or replace(dialect_of(model), protocol="json"),
+        dialect=replace(spoken, longest_text=longest_text or spoken.longest_text),
+        adaptations=[GUESSED] if dialect is None and spoken.name == GENERIC.name else [],
         retries=retries,
         model=model,
         base_url=url,
@@ -98,7 +108,7 @@ class ServerPlanner(BaseChatOpenAI):
     dialect: Dialect
     retries: int = 3
     adaptations: list[str] = Field(default_factory=list)
-    patience: float = 120.0
+    patience: float | None = None
     thoughts: bool = True
     _refused: set[str] = PrivateAttr(default_factory=set)
 
@@ -198,7 +208,7 @@ class ServerPlanner(BaseChatOpenAI):
             only = {"type": "function", "function": {"name": calls[0]["name"]}} if calls and len(calls) == 1 else "auto"
             payload |= {"tools": list(tools), "tool_choice": only}
         if self.dialect.protocol == "json" and calls:
-            longest = self.dialect.longest_text if self.thoughts else 0
+            longest = min(THOUGHT * self.dialect.longest_text, LONGEST_THOUGHT) if self.thoughts else 0
             payload["extra_body"] = {"response_format": response_format(calls, longest)}
         return self._without_refused(payload)
 
@@ -236,9 +246,9 @@ class ServerPlanner(BaseChatOpenAI):
         until = time.monotonic() + (math.inf if seconds is None else seconds)
         for tries in count(1):
             payload = build()
-            patience = max(min(self.patience, until - time.monotonic()), 0.0)
+            patience = max(self._patience(until - time.monotonic()), 0.0)
             try:
-                return ask({**payload, "timeout": httpx2.Timeout(patience, connect=min(patience, CONNECT_SECONDS))})
+                return ask({**payload, "timeout": _timeout(patience)})
             except FAILURES as error:
                 failure = self._failure(error)
             if self._adapted(failure, payload):
@@ -296,17 +306,22 @@ class ServerPlanner(BaseChatOpenAI):
             failure = self._failure(error)
         else:
             return
-        raise self._error(failure, 1, self.patience if seconds is None else min(self.patience, seconds))
+        raise self._error(failure, 1, self._patience(seconds))
+
+    def _patience(self, seconds: float | None) -> float:
+        """Seconds for one answer when so many are left."""
+        return min(math.inf if limit is None else limit for limit in (self.patience, seconds))
 
     def _error(self, failure: Failure, tries: int, seconds: float) -> PlannerError:
         url, status, text = self.openai_api_base or "", failure.status, failure.text
         after = f" after {tries} tries" if tries > 1 else ""
+        option = "timeout" if seconds == self.patience else "--seconds"
         if status == "connect":
             return no_server(url, text)
         if status in (401, 403):
             return self._server.refused(url, int(status))
         lines: dict[int | str, str] = {
-            "time": f"{url} gave no whole answer in {seconds:.3g} s: give it more time, or serve a smaller model",
+            "time": f"{url} gave no whole answer in {seconds:.3g} s: raise {option}, or serve a smaller model",
             "broken": f"{url} broke off its answer{after} ({text}): look at the server's log",
             "reply": f"{url} answers without a reply ({text}): is it a chat server? Look at its log",
             404: f"{url} does not know the model {self.model_name!r} or the path /chat/completions ({text})",
@@ -326,6 +341,10 @@ def response_format(calls: Sequence[Call], longest_text: int) -> dict[str, Any]:
     ]
     schema = actions[0] if len(actions) == 1 else {"anyOf": actions}
     return {"type": "json_schema", "json_schema": {"name": "next_step", "schema": schema}}
+
+
+def _timeout(seconds: float) -> httpx2.Timeout:
+    return httpx2.Timeout(None if math.isinf(seconds) else seconds, connect=min(seconds, CONNECT_SECONDS))
 
 
 def _opened(stream: Any) -> tuple[Any, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, ToolCall
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -20,7 +21,7 @@ from agent.planners import AskAgain, PlannerError
 from agent.wire.boxes import BoxError, four_numbers
 from agent.wire.dialect import GENERIC, Dialect
 from agent.wire.outgoing import Outgoing
-from agent.wire.replies import Reply, read_reply
+from agent.wire.replies import native_calls, read_reply
 from agent.wire.schemas import calls_now
 from agent.wire.sight import Sight
 from tools.album import Album
@@ -66,7 +67,7 @@ class Wire:
         started = time.perf_counter()
         for _ in range(MOST_ADAPTATIONS):
             try:
-                reply, record = self._ask(messages, offered, seconds)
+                reply, record = self._ask(messages, offered, seconds - (time.perf_counter() - started))
             except AskAgain:
                 continue
             return reply, {**record, "seconds": round(time.perf_counter() - started, 4)}
@@ -82,7 +83,7 @@ class Wire:
         wire = Outgoing(sight, self.told, self.reasoning).messages(messages)
         raw = self._invoke(wire, messages, offered, sight, seconds)
         read = read_reply(raw, [tool.name for tool in self.tools])
-        calls, refused = _in_thousandths(read, sight)
+        calls, refused = _in_thousandths(_named_apart(read.calls, messages), sight)
         kept = {"faults": list(read.faults), "refused": refused}
         reply = AIMessage(
             read.thought,
@@ -118,14 +119,39 @@ class Wire:
         if self.hear is None:
             return planner.invoke(wire)
         whole: Any = None
-        for piece in planner.stream(wire):
-            self.hear(piece.text)
-            whole = piece if whole is None else whole + piece
-        return AIMessage(**whole.model_dump(exclude={"type", "tool_call_chunks", "chunk_position"}))
+        try:
+            for piece in planner.stream(wire):
+                self.hear(piece.text)
+                whole = piece if whole is None else whole + piece
+        except PlannerError:
+            if whole is None:
+                raise
+            return planner.invoke(wire)  # it broke off in the middle, which only a whole answer can be tried again
+        return _whole(whole)
 
 
-def _in_thousandths(read: Reply, sight: Sight) -> tuple[list[Any], dict[str, str]]:
-    """The reply's calls with every box in 0-1000 of its image, and why calls with an impossible box are refused."""
+def _whole(heard: AIMessage) -> AIMessage:
+    """The pieces of a stream as one message; arguments as they came, since langchain completes those that break off."""
+    if not isinstance(heard, AIMessageChunk):
+        return heard
+    native = [
+        {"id": piece["id"], "function": {"name": piece["name"], "arguments": piece["args"]}}
+        for piece in heard.tool_call_chunks
+    ]
+    calls, invalid = native_calls(native)
+    kept = heard.model_dump(include={"content", "additional_kwargs", "response_metadata", "usage_metadata"})
+    return AIMessage(**kept, tool_calls=calls, invalid_tool_calls=invalid)
+
+
+def _named_apart(calls: Sequence[ToolCall], messages: Sequence[AnyMessage]) -> list[ToolCall]:
+    """The calls with ids that no earlier call has: some servers count from 0 again in every reply."""
+    taken = {call["id"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
+    return [ToolCall(**{**call, "id": f"call_{uuid4().hex[:16]}"}) if call["id"] in taken else call for call in calls]
+
+
+def _in_thousandths(calls: Sequence[ToolCall], sight: Sight) -> tuple[list[ToolCall], dict[str, str]]:
+    """The calls with every box in 0-1000 of its image, and why calls with an impossible box, left as they are, are
+    refused."""
     refused: dict[str, str] = {}
 
     def walk(value: Any, identity: str) -> Any:
@@ -143,8 +169,9 @@ def _in_thousandths(read: Reply, sight: Sight) -> tuple[list[Any], dict[str, str
                 refused.setdefault(identity, str(error))
         return found
 
-    calls = [{**call, "args": walk(call["args"], call["id"] or "")} for call in read.calls]
-    return calls, refused
+    walked = {call["id"] or "": walk(call["args"], call["id"] or "") for call in calls}
+    kept = [call if call["id"] in refused else ToolCall(**{**call, "args": walked[call["id"] or ""]}) for call in calls]
+    return kept, refused
 
 
 def _record(reply: AIMessage, image_tokens: int, flags: Sequence[str]) -> dict[str, Any]:

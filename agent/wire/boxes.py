@@ -90,8 +90,7 @@ def _inside(pixel: float, low: float, high: float, side: int) -> float:
 
 
 def four_numbers(box: object) -> bool:
-    """Whether a value has the form of a box."""
-    """Whether it is a list of four finite numbers of a sane size."""
+    """Whether a value has the form of a box: a list of four finite numbers of a sane size."""
     return (
         isinstance(box, list | tuple)
         and len(box) == 4

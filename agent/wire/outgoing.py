@@ -17,7 +17,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from agent.wire.boxes import BoxError
+from agent.wire.boxes import BoxError, four_numbers
 from agent.wire.sight import Sight
 from prompts import render
 
@@ -107,11 +107,13 @@ class Outgoing:
         return found
 
     def _box(self, box: Sequence[Any], name: str) -> list[Any]:
-        """The box in the model's scale; one that never was inside its image goes back as it came."""
-        try:
-            return self.sight.box_to(box, name) if name in self.sight.album.views else list(box)
-        except (BoxError, TypeError, ValueError):
+        """The box in the model's scale, or as it came when it has no form; in words when its image is out of sight."""
+        if name not in self.sight.album.views or not four_numbers(box):
             return list(box)
+        try:
+            return self.sight.box_to(box, name)
+        except BoxError:
+            return [f"on {name}, which is no longer shown"]
 
     def _in_scale(self, message: ToolMessage) -> str:
         """A tool's text with its boxes in the model's scale; passages of documents stay as they are."""

@@ -72,6 +72,11 @@ class Sight:
             raise BoxError(f"{name} is not on the canvas; name one of: {', '.join(self._frames)}")
         return self._frames[name]
 
+    @property
+    def named(self) -> list[str]:
+        """Images that a box can be given on."""
+        return list(self._frames if self.dialect.most_pictures == 1 else self.album.views)
+
     def box_from(self, box: Any, name: str) -> Box:
         """The model's box in 0-1000 of the named image; BoxError."""
         return from_model(box, self.frame(name), self.dialect.boxes, name)

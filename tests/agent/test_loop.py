@@ -98,7 +98,7 @@ def test_a_tool_that_is_used_up_is_said_to_be(home: Path, parts: Path) -> None:
     _, found, planner = run(home, parts, *looks, submits())
     assert [item["tool"] for item in found["evidence"]].count("zoom") == 6
     assert "zoom" not in planner.offered[6]
-    assert any("as often as is useful" in answer for answer in answers(planner))
+    assert any("zoom is not offered now" in answer for answer in answers(planner))
 
 
 def test_two_faulty_replies_are_repaired_with_their_fault_named(home: Path, parts: Path) -> None:
@@ -150,6 +150,86 @@ def test_an_answer_stands_when_the_planner_fails_in_the_audit(home: Path, parts:
     assert found["outcome"] == "submitted"
     assert found["scores"]["planner"] == 0.95
     assert any("gone" in reason for reason in found["degraded"])
+
+
+E99 = {
+    "type": "scratch",
+    "box": [1, 1, 200, 200],
+    "place": "upper left",
+    "appearance": "a line",
+    "severity": "minor",
+    "effect": "looks",
+    "cause": "handling",
+    "evidence": ["E99"],
+}
+
+
+def test_a_faulty_audit_is_repaired_once(home: Path, parts: Path) -> None:
+    wrong = submits("defective", 0.95, defects=[E99])
+    right = submits("defective", 0.95)
+    _, found, planner = run(home, parts, says("", ZOOM), submits("normal", 0.1), wrong, right)
+    assert found["scores"]["planner"] == 0.95
+    assert planner.offered[2] == planner.offered[3] == ["submit_diagnosis"]
+    assert not any("audit" in reason for reason in found["degraded"])
+
+
+def test_an_audit_that_overturns_the_verdict_in_a_wrong_form_leaves_it_open(home: Path, parts: Path) -> None:
+    wrong = submits("defective", 0.95, defects=[E99])
+    _, found, planner = run(home, parts, says("", ZOOM), submits("normal", 0.1), wrong)
+    assert (found["verdict"], found["confidence"]) == ("uncertain", 0.0)
+    assert any("the audit came to another verdict" in reason for reason in found["degraded"])
+    assert len(planner.seen) == 4
+
+
+@pytest.mark.parametrize("audit", [says("I was wrong: it is defective."), NONSENSE])
+def test_an_audit_without_an_answer_is_said(home: Path, parts: Path, audit: AIMessage) -> None:
+    _, found, _ = run(home, parts, says("", ZOOM), submits("normal", 0.1), audit)
+    assert found["outcome"] == "submitted"
+    assert any("not weighed" in reason for reason in found["degraded"])
+
+
+def test_an_audit_that_no_turn_is_left_for_is_said(home: Path, parts: Path) -> None:
+    for audit, said in ((True, True), (False, False)):
+        _, found, _ = run(home, parts, submits("defective", 0.9), turns=1, audit=audit)
+        assert any("not weighed" in reason for reason in found["degraded"]) is said
+
+
+def test_ids_that_start_again_in_every_reply_mix_nothing_up(home: Path, parts: Path) -> None:
+    looks = [says("", ("zoom", {"image": "part", "box": [0, 0, edge, edge]})) for edge in (500, 300)]
+    _, found, planner = run(home, parts, *looks, looks[0], submits())
+    assert [item["id"] for item in found["evidence"] if item["tool"] == "zoom"] == ["E3", "E4"]
+    assert "[E3]" in answers(planner)[4]
+    calls = [call["id"] for m in planner.seen[-1] if isinstance(m, AIMessage) for call in m.tool_calls]
+    assert len(calls) == len(set(calls))
+
+
+def test_a_question_that_stays_unanswered_is_said(home: Path, parts: Path) -> None:
+    question = "Is there a scratch on it?"
+    _, found, _ = run(home, parts, says("", ZOOM), submits(), question=question)
+    assert "the question was not answered" in found["degraded"]
+    _, found, _ = run(home, parts, says("", ZOOM), submits(answer="Yes."), question=question)
+    assert "the question was not answered" not in found["degraded"]
+    assert found["answer"] == "Yes."
+
+
+def test_an_empty_answer_about_the_object_does_not_count(home: Path, parts: Path) -> None:
+    empty, full = (says("", ("submit_answer", {"answer": text, "evidence": []})) for text in ("", "Steel."))
+    _, found, planner = run(home, parts, says("", ZOOM), empty, full, question="What material is this?")
+    assert found["answer"] == "Steel."
+    assert len(planner.seen) == 3
+
+
+def test_a_turn_leaves_time_for_the_answer(home: Path, parts: Path) -> None:
+    given: list[float] = []
+
+    class Timed(ScriptedPlanner):
+        def bind_tools(self, tools: Any, *, calls: Any = None, seconds: float = 0.0, **_: Any) -> ScriptedPlanner:
+            given.append(seconds)
+            return super().bind_tools(tools, calls=calls)
+
+    planner = Timed(replies=[says("", ZOOM), submits()], dialect=GENERIC)
+    inspected(home, planner, Inspection(parts / "scratched.png", (parts / "good_1.png",)), seconds=100, audit=False)
+    assert all(seconds < 80 for seconds in given)
 
 
 def test_time_that_is_over_is_an_outcome(home: Path, parts: Path) -> None:

@@ -119,6 +119,52 @@ def finished(trace: Trace) -> Run:
     return reread(trace)
 
 
+def test_a_run_of_the_first_release_is_still_shown(trace: Trace, capsys: pytest.CaptureFixture[str]) -> None:
+    from agent.page import render_page
+
+    trace.step("plan", {"messages": [{"type": "ai", "content": "seen"}], "turns": 1})
+    old = diagnosed(trace.id, "plain")
+    trace.finish({name: value for name, value in old.items() if name not in ("usage", "answer")})
+    run = reread(trace)
+    print_diagnosis(run)
+    print_run(run)
+    assert "DEFECTIVE" in capsys.readouterr().out
+    assert "Defective" in render_page(run)
+
+
+def test_what_a_language_model_has_cost_is_shown(trace: Trace, capsys: pytest.CaptureFixture[str]) -> None:
+    from agent.page import render_page
+
+    cost = {"prompt_tokens": 1200, "image_tokens": 900, "completion_tokens": 80}
+    trace.step("plan", {"spent": [{**cost, "flags": ["cut off"]}]})
+    usage = {**cost, "turns": 3, "tool_calls": 1, "planner_seconds": 2.5, "tool_seconds": 0.5, "tool_call_rate": 0.3}
+    trace.finish({**diagnosed(trace.id, "plain"), "usage": usage})
+    print_diagnosis(reread(trace))
+    assert "3 turns, 1 tool call, 1200 prompt tokens (900 of pictures), 80 generated" in capsys.readouterr().out
+    print_run(reread(trace))
+    shown = "1200 prompt tokens (900 of pictures), 80 generated; cut off"
+    assert shown in capsys.readouterr().out
+    assert shown in render_page(reread(trace))
+
+
+def test_an_answer_about_the_object_stands_first_and_claims_no_verdict(
+    trace: Trace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from agent.page import render_page
+
+    answered = {"outcome": "answered", "answer": "Sheet <b>steel</b>.", "verdict": "uncertain", "defects": []}
+    trace.finish({**diagnosed(trace.id, "plain"), **answered})
+    print_diagnosis(reread(trace))
+    shown = capsys.readouterr().out
+    assert "ANSWERED" in shown
+    assert "Sheet <b>steel</b>." in shown
+    assert "UNCERTAIN" not in shown
+    assert "What to do" not in shown
+    page = render_page(reread(trace))
+    assert "Sheet &lt;b&gt;steel&lt;/b&gt;." in page
+    assert "What to do" not in page
+
+
 def hostile(run: Run) -> Run:
     """The run with hostile text wherever text can come from outside."""
     call = {"name": HOSTILE, "args": {HOSTILE: HOSTILE}, "id": "1"}

@@ -212,7 +212,8 @@ def test_the_settings_hold_all_that_shapes_a_reply(checkpoints: Checkpoints) -> 
             "temperature": 0.7,
             "seed": 4,
             "most_pixels": 7840,
-            "least_pixels": 7840,
+            "least_pixels": 3920,
+            "request_pixels": 62_720,
             "family": "qwen2.5-vl",
         }
         == settings

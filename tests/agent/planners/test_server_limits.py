@@ -6,11 +6,15 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
+import httpx2
 import pytest
 from langchain_core.load import dumps
 
 from agent.planners import PlannerError
+from agent.planners.server import CONNECT_SECONDS
 from tests.agent.planners.asking import KEY, QUESTION, TOOLS, ask, planner_at, sum_of
 from tests.agent.planners.chat_server import Answer, ChatServer, completion, refusing
 
@@ -94,7 +98,7 @@ def test_no_slow_server_outlasts_the_seconds_of_a_turn(kind: str, streamed: bool
     server.then = SLOW[kind]
     bound = planner_at(server).bind_tools(TOOLS, seconds=0.5)
     started = time.monotonic()
-    with pytest.raises(PlannerError, match=r"gave no whole answer in 0\.[45]"):
+    with pytest.raises(PlannerError, match=r"gave no whole answer in 0\.[45]\d* s: raise --seconds, or"):
         list(bound.stream(QUESTION)) if streamed else bound.invoke(QUESTION)
     assert 0.4 < time.monotonic() - started < 1.5
     assert len(server.asked) == 1
@@ -102,8 +106,26 @@ def test_no_slow_server_outlasts_the_seconds_of_a_turn(kind: str, streamed: bool
 
 def test_the_time_limit_of_one_answer_holds_without_seconds_of_a_turn(server: ChatServer) -> None:
     server.then = SLOW["dripping"]
-    with pytest.raises(PlannerError, match=r"gave no whole answer in 0\.4 s: give it more time"):
+    with pytest.raises(PlannerError, match=r"gave no whole answer in 0\.4 s: raise timeout, or"):
         ask(planner_at(server, timeout=0.4), seconds=None)
+
+
+def test_a_planner_without_a_limit_of_its_own_waits_as_long_as_the_inspection_lasts(server: ChatServer) -> None:
+    server.replies += ["no hurry", "none at all"]
+    planner = planner_at(server)
+    waits: list[httpx2.Timeout] = []
+    create = planner.client.create
+
+    def noted(**asked: Any) -> Any:
+        waits.append(asked["timeout"])
+        return create(**asked)
+
+    planner.client = SimpleNamespace(create=noted)
+    assert ask(planner, seconds=700).content == "no hurry"
+    assert ask(planner, seconds=None).content == "none at all"
+    assert waits[0].read == pytest.approx(700, abs=1)
+    assert waits[1].read is None
+    assert {wait.connect for wait in waits} == {CONNECT_SECONDS}
 
 
 def test_pauses_between_tries_count_as_time_of_the_turn(server: ChatServer) -> None:

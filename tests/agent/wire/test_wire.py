@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from itertools import pairwise
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from langchain_core.messages import (
     AIMessage,
+    AIMessageChunk,
     BaseMessage,
     HumanMessage,
     SystemMessage,
@@ -23,10 +25,13 @@ from langchain_core.messages import (
     ToolMessage,
     convert_to_openai_messages,
 )
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from PIL import Image
 
 from agent.diagnosis import Inspection
+from agent.planners import PlannerError
 from agent.submission import submit_tool
 from agent.trace import Run
 from agent.wire import Wire
@@ -259,6 +264,59 @@ def test_a_refused_box_is_repeated_to_the_model_as_it_wrote_it(home: Path, parts
     look = says("", ("zoom", {"image": "part", "box": [100, 60, 5000, 160]}))
     _, planner = inspect(home, parts / "scratched.png", parts / "good_1.png", QWEN25_VL, look, submits())
     assert "[100, 60, 5000, 160]" in str(planner.seen[1][-2].tool_calls)
+
+
+def test_a_refused_answer_is_repeated_with_all_boxes_as_they_were_written(home: Path, parts: Path) -> None:
+    def defect(box: list[float]) -> dict[str, Any]:
+        words = dict.fromkeys(("type", "place", "appearance", "effect", "cause"), "scratch")
+        return {**words, "box": box, "severity": "minor", "evidence": ["E1"]}
+
+    boxes = [[100, 100, 200, 200], [5000, 1, 5001, 2]]
+    wrong = submits("defective", 0.9, defects=[*map(defect, boxes)])
+    _, planner = inspect(home, parts / "scratched.png", parts / "good_1.png", QWEN25_VL, wrong, submits())
+    said = [call for m in planner.seen[1] if isinstance(m, AIMessage) for call in m.tool_calls]
+    assert [found["box"] for found in said[-1]["args"]["defects"]] == boxes
+
+
+def test_a_box_on_a_crop_that_has_left_the_canvas_is_told_in_words(home: Path, parts: Path) -> None:
+    single = replace(QWEN3_VL, most_pictures=1)
+    on_part = [says("", ("zoom", {"image": "part", "box": [60, 60, 400, 300 + 10 * n]})) for n in range(3)]
+    on_crop = says("", ("zoom", {"image": "crop_1", "box": [100, 680, 300, 760]}))
+    replies = [on_part[0], on_crop, *on_part[1:], submits()]
+    _, planner = inspect(home, parts / "scratched.png", parts / "good_1.png", single, *replies)
+    assert "crop_2" in str(planner.seen[2])
+    assert "on crop_1, which is no longer shown" in str(planner.seen[3])
+
+
+def test_a_call_that_broke_off_in_a_stream_is_not_completed(parts: Path) -> None:
+    class Broken(ScriptedPlanner):
+        def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+            cut = '{"verdict": "normal", "probability": 0.1, "against": "the scra'
+            piece = tool_call_chunk(name="submit_diagnosis", args=cut, id="c1", index=0)
+            metadata = {"finish_reason": "stop"}
+            yield ChatGenerationChunk(
+                message=AIMessageChunk(content="", tool_call_chunks=[piece], response_metadata=metadata)
+            )
+
+    album = Album(parts, load_image(parts / "good_1.png"))
+    wire = Wire(Broken(replies=[], dialect=QWEN3_VL), album, [submit_tool], hear=lambda _: None)
+    reply, _ = wire.ask([HumanMessage("inspect")], [submit_tool], 10)
+    assert reply.tool_calls == []
+    assert reply.additional_kwargs["faults"]
+
+
+def test_a_stream_that_breaks_off_is_asked_for_whole(parts: Path) -> None:
+    class Dropping(ScriptedPlanner):
+        def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+            yield ChatGenerationChunk(message=AIMessageChunk(content="half of"))
+            raise PlannerError("broken off")
+
+    heard: list[str] = []
+    album = Album(parts, load_image(parts / "good_1.png"))
+    planner = Dropping(replies=[submits()], dialect=QWEN3_VL)
+    reply, _ = Wire(planner, album, [submit_tool], hear=heard.append).ask([HumanMessage("inspect")], [submit_tool], 10)
+    assert heard == ["half of"]
+    assert reply.tool_calls[0]["name"] == "submit_diagnosis"
 
 
 def test_boxes_in_documents_are_left_as_they_are(home: Path, parts: Path) -> None:
