@@ -148,7 +148,7 @@ def inspect(
     image_pixels: Annotated[
         int, typer.Option(help="Most pixels of a picture shown to a model.", min=50_176)
     ] = 1_003_520,
-    reply_tokens: Annotated[int, typer.Option(help="Most tokens of one reply of a model.", min=64)] = 1024,
+    reply_tokens: Annotated[int, typer.Option(help="Most tokens of one reply of a model.", min=64)] = 2048,
     backbone: Annotated[str, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")] = "onnx",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N], for torch models.")] = "auto",
     language: Annotated[Speech, typer.Option(help="Language of the answer.")] = Speech.en,

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from agent.wire.dialect import Dialect
 
 DEFAULT_QWEN = "Qwen/Qwen2.5-VL-7B-Instruct"
-REPLY_TOKENS = 1024
-THOUGHT_SHARE = 4  # a thought takes at most this part of a reply's tokens
+REPLY_TOKENS = 2048
+THOUGHT_SHARE = 8  # a thought takes at most this part of a reply's tokens
 REQUEST = 8  # pixels of a request in units of one picture's most
 ROOM = 2  # between the limits of a picture, so that it keeps its aspect in steps of the dialect's factor
 
@@ -105,7 +105,7 @@ def _named(name: str | None) -> Dialect | None:
 
 def longest_text(reply_tokens: int) -> int:
     """Characters of one text such that a diagnosis of three defects fits into so many tokens, 40 to 400."""
-    return min(max(reply_tokens // 8, 40), 400)
+    return min(max(reply_tokens // 16, 40), 400)
 
 
 def bounded(dialect: Dialect, most_pixels: int) -> Dialect:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,7 +35,7 @@ def piece(event: Any) -> tuple[dict[str, Any], str]:
     if not isinstance(first, dict):
         return {**plain, "choices": [], "usage": _usage(plain)}, ""
     delta, reasoning = _in_order(first.get("delta") or {})
-    calls = [{"index": number, **call} for number, call in enumerate(delta.pop("tool_calls", []))]
+    calls = [{"index": number, **_as_text(call)} for number, call in enumerate(delta.pop("tool_calls", []))]
     choice = {**first, "delta": {**delta, "role": "assistant", "tool_calls": calls}}
     return {**plain, "choices": [choice], "usage": _usage(plain)}, reasoning
 
@@ -60,6 +61,13 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
+
+
+def _as_text(call: dict[str, Any]) -> dict[str, Any]:
+    """A piece of a call with its arguments as text, which some servers send as an object."""
+    arguments = call["function"].get("arguments")
+    text = arguments if isinstance(arguments, str) or arguments is None else json.dumps(arguments)
+    return {**call, "function": {**call["function"], "arguments": text}}
 
 
 def _usage(answer: Mapping[str, Any]) -> dict[str, Any] | None:

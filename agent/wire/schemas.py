@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from langchain_core.messages import AnyMessage, ToolMessage
-from langchain_core.utils.json_schema import dereference_refs
 
 from agent.submission import GENERAL_PRACTICE, SUBMIT
 from agent.wire.boxes import BoxError
@@ -34,7 +33,7 @@ def calls_now(offered: Sequence[dict[str, Any]], sight: Sight, messages: Sequenc
     tighten = Tighten(sight, evidence)
     calls = []
     for function in (tool["function"] for tool in offered):
-        schema = tighten.object(dereference_refs(function["parameters"]))
+        schema = tighten.object(function["parameters"])
         arguments = _by_verdict(schema) if function["name"] == SUBMIT else schema
         calls.append(Call(name=function["name"], arguments=arguments))
     return calls

@@ -37,8 +37,8 @@ def server() -> Iterator[ChatServer]:
 @pytest.mark.timeout(900)
 def test_ten_of_ten_inspections_end_with_a_valid_diagnosis(server: ChatServer, parts: Path, tmp_path: Path) -> None:
     short = replace(GENERIC, protocol="json", longest_text=30)
-    planner = make_server_planner(f"{server.address}#tiny", dialect=short, timeout=600, max_tokens=500)
-    inspector = Inspector(tmp_path, planner, "openai", procedure=Procedure(turns=6, audit=False))
+    planner = make_server_planner(f"{server.address}#tiny", dialect=short, timeout=600, max_tokens=500, thoughts=False)
+    inspector = Inspector(tmp_path, planner, "openai", procedure=Procedure(turns=6, audit=False, reasoning=False))
     images = ["scratched.png", "good_2.png", "good_3.png", "gasket.png", "good_4.png"]
 
     def inspect(number: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from agent.diagnosis import Inspection, Procedure
 from agent.inspector import Inspector
+from agent.planners import make_planner
 from agent.planners.qwen_vl import QwenVL, make_qwen_vl
 from tests.agent.conftest import ScriptedPlanner
 from tests.agent.planners.conftest import Checkpoints
@@ -46,6 +47,17 @@ def test_every_run_ends_with_a_valid_diagnosis_and_a_tool_call(
     assert found["usage"]["image_tokens"] > 0
     known = {item["id"] for item in found["evidence"]}
     assert all(set(defect["evidence"]) <= known for defect in found["defects"])
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_the_products_own_settings_leave_room_for_a_diagnosis(
+    inspector: Inspector, parts: Path, checkpoints: Checkpoints, family: str
+) -> None:
+    inspector.planner = make_planner(f"qwen:{checkpoints(family)}", device="cpu")
+    inspector.procedure = Procedure(turns=2, audit=False)
+    found = inspector.inspect(Inspection(parts / "scratched.png", (parts / "good_1.png",), "bracket")).diagnosis
+    assert found is not None
+    assert found["outcome"] == "submitted"
 
 
 def test_a_question_about_the_object_is_answered(inspector: Inspector, parts: Path, checkpoints: Checkpoints) -> None:
