@@ -139,6 +139,8 @@ def plan(room: Room, state: State) -> State:
     try:
         reply, record = room.wire.ask([*state["messages"], *last], offered, left - reserve)
     except PlannerError as error:
+        if not closing and is_closing(room, state):
+            return plan(room, state)  # it took all but the time that is kept for the answer
         outcome: Outcome = "time_limit" if room.seconds_left() <= 0 else "planner_failed"
         return {"closing": True, "failure": str(error), **_ended(state, outcome)}
     return {"messages": [*last, reply], "spent": [record], "closing": closing}

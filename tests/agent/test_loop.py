@@ -232,6 +232,24 @@ def test_a_turn_leaves_time_for_the_answer(home: Path, parts: Path) -> None:
     assert all(seconds < 80 for seconds in given)
 
 
+def test_a_planner_that_used_up_its_time_is_asked_once_more_for_the_answer(
+    home: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [100.0]
+    monkeypatch.setattr("agent.graph.Room.seconds_left", lambda room: left[0])
+
+    class Slow(ScriptedPlanner):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            left[0] -= 85.0 if not self.seen else 0.0
+            return super()._generate(*args, **kwargs)
+
+    planner = Slow(replies=[PlannerError("no whole answer in 80 s"), submits("defective", 0.9)], dialect=GENERIC)
+    found = inspected(home, planner, Inspection(parts / "scratched.png"), seconds=100).diagnosis
+    assert found is not None
+    assert found["outcome"] == "submitted"
+    assert planner.offered == [["zoom", "search_knowledge"], ["submit_diagnosis"]]
+
+
 def test_time_that_is_over_is_an_outcome(home: Path, parts: Path) -> None:
     _, found, planner = run(home, parts, submits(), seconds=0.001)
     assert found["outcome"] == "time_limit"
