@@ -147,7 +147,7 @@ def test_a_forced_call_that_is_refused_becomes_a_free_one(text: str, server: Cha
     ("text", "gone", "instead"),
     [
         ("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
-         "max_tokens", {"max_completion_tokens": 1024}),
+         "max_tokens", {"max_completion_tokens": 2048}),
         ("Unsupported value: 'temperature' does not support 0.0 with this model.", "temperature", {}),
         ('{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}',
          "seed", {}),
