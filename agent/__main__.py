@@ -5,50 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-
-class Switch(StrEnum):
-    """An option that is on or off."""
-
-    on = "on"
-    off = "off"
-
-
-class Speech(StrEnum):
-    """A language of the answer."""
-
-    en = "en"
-    zh = "zh"
-
-
-class Hub(StrEnum):
-    """A hub of model weights."""
-
-    huggingface = "huggingface"
-    modelscope = "modelscope"
-
-
-class Attention(StrEnum):
-    """An implementation of attention."""
-
-    auto = "auto"
-    flash_attention_2 = "flash_attention_2"
-    sdpa = "sdpa"
-    eager = "eager"
-
-
-class Subject(StrEnum):
-    """What a question is about; auto: its words tell."""
-
-    auto = "auto"
-    defects = "defects"
-    object = "object"
-
+Switch = Literal["on", "off"]
 
 app = typer.Typer(
     name="flawlens",
@@ -140,10 +102,16 @@ def inspect(
     ] = None,
     product: Product = None,
     question: Annotated[str | None, typer.Option(help="What to look for or to answer, in your own words.")] = None,
-    topic: Annotated[Subject, typer.Option(help="What the question is about; auto: its words tell.")] = Subject.auto,
+    topic: Annotated[
+        Literal["auto", "defects", "object"], typer.Option(help="What the question is about; auto: its words tell.")
+    ] = "auto",
     planner: Annotated[str, typer.Option(help=PLANNER_HELP)] = "rules",
-    hub: Annotated[Hub, typer.Option(help="Where qwen:ID is fetched from.")] = Hub.huggingface,
-    attention: Annotated[Attention, typer.Option(help="Attention of qwen: models.")] = Attention.auto,
+    hub: Annotated[
+        Literal["huggingface", "modelscope"], typer.Option(help="Where qwen:ID is fetched from.")
+    ] = "huggingface",
+    attention: Annotated[
+        Literal["auto", "flash_attention_2", "sdpa", "eager"], typer.Option(help="Attention of qwen: models.")
+    ] = "auto",
     dialect: Annotated[str, typer.Option(help=DIALECT_HELP)] = "auto",
     image_pixels: Annotated[
         int, typer.Option(help="Most pixels of a picture shown to a model.", min=50_176)
@@ -151,9 +119,9 @@ def inspect(
     reply_tokens: Annotated[int, typer.Option(help="Most tokens of one reply of a model.", min=64)] = 2048,
     backbone: Annotated[str, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")] = "onnx",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N], for torch models.")] = "auto",
-    language: Annotated[Speech, typer.Option(help="Language of the answer.")] = Speech.en,
-    audit: Annotated[Switch, typer.Option(help="Ask for the evidence against the verdict.")] = Switch.on,
-    cot: Annotated[Switch, typer.Option(help="Ask the model to think aloud before a call.")] = Switch.on,
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the answer.")] = "en",
+    audit: Annotated[Switch, typer.Option(help="Ask for the evidence against the verdict.")] = "on",
+    cot: Annotated[Switch, typer.Option(help="Ask the model to think aloud before a call.")] = "on",
     turns: Annotated[int, typer.Option(help="Most turns of the planner.", min=1, max=50)] = 10,
     tokens: Annotated[int, typer.Option(help="Most tokens the planner generates.", min=64)] = 16_384,
     seconds: Annotated[float, typer.Option(help="Most seconds of an inspection.", min=1)] = 900,
@@ -162,19 +130,19 @@ def inspect(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Inspect one part and print a diagnosis that cites its evidence."""
-    from agent.diagnosis import Inspection, Procedure, Topic
+    from agent.diagnosis import Inspection, Procedure
     from agent.inspector import Inspector
     from agent.planners import make_planner
     from agent.progress import Progress
     from agent.terminal import print_diagnosis
 
-    about: dict[Subject, Topic] = {Subject.defects: "defects", Subject.object: "object"}
-    inspection = Inspection(image, _pictures(reference or []), product, question, about.get(topic))
-    procedure = Procedure(turns, tokens, seconds, audit == "on", cot == "on", language.value)
+    about = None if topic == "auto" else topic
+    inspection = Inspection(image, _pictures(reference or []), product, question, about)
+    procedure = Procedure(turns, tokens, seconds, audit == "on", cot == "on", language)
     chosen = make_planner(
         planner,
-        hub=hub.value,
-        attention=attention.value,
+        hub=hub,
+        attention=attention,
         device=device,
         dialect=None if dialect == "auto" else dialect,
         most_pixels=image_pixels,

@@ -16,6 +16,7 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 from pydantic import BaseModel, ValidationError
 
+from agent.submission import faults_of
 from tools.evidence import Evidence, ToolError
 
 MOST_AT_ONCE = 8
@@ -103,7 +104,7 @@ def _misfit(tool: BaseTool, arguments: dict[str, Any]) -> tuple[str, str] | None
     try:
         schema.model_validate(arguments)
     except ValidationError as error:
-        faults += [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        faults += faults_of(error)
     return (f"the arguments of {tool.name} do not fit: " + "; ".join(faults), MALFORMED) if faults else None
 
 

@@ -46,7 +46,6 @@ class State(TypedDict, total=False):
     evidence: Annotated[list[dict[str, Any]], operator.add]
     spent: Annotated[list[dict[str, Any]], operator.add]
     carried_out: Annotated[list[tuple[int, str]], operator.add]
-    looked: bool
     closing: bool
     faulty: Annotated[int, operator.add]
     reminded: bool
@@ -81,6 +80,15 @@ class Room:
     def seconds_left(self) -> float:
         """Seconds of the wall-clock budget that are left, 0 or less when it is over."""
         return self.procedure.seconds - (time.monotonic() - self.started)
+
+    @property
+    def reserve(self) -> float:
+        """Seconds that are kept for the answer."""
+        return (1 - LATE) * self.procedure.seconds
+
+    def out_of_tokens(self, spent: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the planner has generated all that it may."""
+        return bool(sum(turn["completion_tokens"] for turn in spent) >= self.procedure.tokens)
 
 
 def build_graph(room: Room) -> Graph:
@@ -135,9 +143,8 @@ def plan(room: Room, state: State) -> State:
     if left <= 0:
         return {"closing": True, **_ended(state, "time_limit")}
     last = [HumanMessage(render("last", submit=room.submit.name))] if closing and not audited else []
-    reserve = 0 if closing else (1 - LATE) * room.procedure.seconds
     try:
-        reply, record = room.wire.ask([*state["messages"], *last], offered, left - reserve)
+        reply, record = room.wire.ask([*state["messages"], *last], offered, left - (0 if closing else room.reserve))
     except PlannerError as error:
         if not closing and is_closing(room, state):
             return plan(room, state)  # it took all but the time that is kept for the answer
@@ -153,13 +160,12 @@ def _ended(state: State, outcome: Outcome) -> State:
 
 def is_closing(room: Room, state: State) -> bool:
     """Whether the coming turn is the last: a budget ends, too many replies were faulty, or the audit's was."""
-    budget = room.procedure
     spent = state.get("spent", [])
     return (
         len(spent) > state.get("audited_at", len(spent))
-        or len(spent) + 1 >= budget.turns
-        or sum(turn["completion_tokens"] for turn in spent) >= budget.tokens
-        or room.seconds_left() < (1 - LATE) * budget.seconds
+        or len(spent) + 1 >= room.procedure.turns
+        or room.out_of_tokens(spent)
+        or room.seconds_left() < room.reserve
         or state.get("faulty", 0) > MOST_REPAIRS
     )
 
@@ -167,7 +173,7 @@ def is_closing(room: Room, state: State) -> bool:
 def offered_tools(room: Room, state: State) -> list[BaseTool]:
     """Tools that are not used up, and the answer once the planner has looked for itself."""
     left = left_of(room.tools, room.most_calls, state["messages"])
-    looked = state.get("looked") or not room.wire.speaks
+    looked = state.get("carried_out") or not room.wire.speaks
     return [*left, room.submit] if looked or not left else [*left]
 
 
@@ -195,12 +201,10 @@ def act(room: Room, state: State) -> State:
     filed = len(state.get("evidence", []))
     replies, evidence = carry_out(asked, room.tools, [*offered, room.submit], earlier, filed)
     faults = [HumanMessage(render("repair", faults=faults))] if (faults := _faults(asked)) else []
-    looked = state.get("looked", False) or bool(evidence)
     return {
         "messages": [*replies, *faults],
         "evidence": evidence,
         "carried_out": [(len(state["spent"]), item["tool"]) for item in evidence],
-        "looked": looked,
         "faulty": int(all_malformed(replies)),
     }
 
@@ -300,7 +304,7 @@ def why_ended(room: Room, state: State) -> Outcome:
     spent = state.get("spent", [])
     if len(spent) >= room.procedure.turns:
         return "turn_limit"
-    return "token_limit" if sum(t["completion_tokens"] for t in spent) >= room.procedure.tokens else "time_limit"
+    return "token_limit" if room.out_of_tokens(spent) else "time_limit"
 
 
 def _faults(message: AnyMessage) -> list[str]:

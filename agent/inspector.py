@@ -128,8 +128,9 @@ class Inspector:
 
     def _topic(self, inspection: Inspection) -> Topic:
         """What the question is about; a planner without a language model inspects, whatever it is asked."""
-        speaks = getattr(self.planner, "dialect", ...) is not None
-        return topic_of(inspection) if speaks else "defects"
+        from agent.wire.dialect import spoken_by
+
+        return topic_of(inspection) if spoken_by(self.planner) else "defects"
 
     def _room(
         self, inspection: Inspection, topic: Topic, album: Album, references: list[LoadedImage], hear: Hear | None

@@ -71,8 +71,12 @@ def _valid(model: type[Model], arguments: dict[str, Any]) -> Model:
     try:
         return model.model_validate(arguments)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in error.errors()]
-        raise SubmissionError("the answer does not fit: " + "; ".join(faults)) from error
+        raise SubmissionError("the answer does not fit: " + "; ".join(faults_of(error))) from error
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """What does not fit, each with the name of its argument."""
+    return [f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in error.errors()]
 
 
 def _refuse(kind: str, unknown: set[str], known: set[str]) -> None:

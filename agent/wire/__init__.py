@@ -18,8 +18,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from agent.planners import AskAgain, PlannerError
-from agent.wire.boxes import BoxError, four_numbers
-from agent.wire.dialect import GENERIC, Dialect
+from agent.wire.boxes import BoxError, with_boxes
+from agent.wire.dialect import spoken_by
 from agent.wire.outgoing import Outgoing
 from agent.wire.replies import native_calls, read_reply
 from agent.wire.schemas import calls_now
@@ -55,7 +55,7 @@ class Wire:
     @property
     def speaks(self) -> bool:
         """Whether the planner is a language model."""
-        return getattr(self.planner, "dialect", GENERIC) is not None
+        return spoken_by(self.planner) is not None
 
     def ask(
         self, messages: Sequence[AnyMessage], offered: Sequence[BaseTool], seconds: float
@@ -95,7 +95,8 @@ class Wire:
 
     def _sight(self) -> Sight:
         """The run's pictures as the planner wants them now; a new one when its dialect has changed."""
-        dialect: Dialect = getattr(self.planner, "dialect", GENERIC)
+        dialect = spoken_by(self.planner)
+        assert dialect is not None
         if self._seen is None or self._seen.dialect != dialect:
             self._seen = Sight(dialect, self.album)
         self._seen.tokens = 0
@@ -154,24 +155,18 @@ def _in_thousandths(calls: Sequence[ToolCall], sight: Sight) -> tuple[list[ToolC
     refused."""
     refused: dict[str, str] = {}
 
-    def walk(value: Any, identity: str) -> Any:
-        if isinstance(value, list):
-            return [walk(item, identity) for item in value]
-        if not isinstance(value, dict):
-            return value
-        found = {key: walk(item, identity) for key, item in value.items()}
-        name = value.get("image", "part")
-        # what has another form, or names no image, is refused with the tool's own words
-        if four_numbers(value.get("box")) and isinstance(name, str) and name in sight.album.views:
-            try:
-                found["box"] = list(sight.box_from(value["box"], name))
-            except BoxError as error:
-                refused.setdefault(identity, str(error))
-        return found
+    def converted(call: ToolCall) -> ToolCall:
+        def in_thousandths(box: list[float], name: str) -> Sequence[float]:
+            # what names no image is refused with the tool's own words
+            return sight.box_from(box, name) if name in sight.album.views else box
 
-    walked = {call["id"] or "": walk(call["args"], call["id"] or "") for call in calls}
-    kept = [call if call["id"] in refused else ToolCall(**{**call, "args": walked[call["id"] or ""]}) for call in calls]
-    return kept, refused
+        try:
+            return ToolCall(**{**call, "args": with_boxes(call["args"], in_thousandths)})
+        except BoxError as error:
+            refused[call["id"] or ""] = str(error)
+            return call
+
+    return [converted(call) for call in calls], refused
 
 
 def _record(reply: AIMessage, image_tokens: int, flags: Sequence[str]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from agent.wire.dialect import Scale
 from tools.image import Box
@@ -89,7 +90,19 @@ def _inside(pixel: float, low: float, high: float, side: int) -> float:
     return round((min(max(pixel, low), high) - low) / (high - low) * 1000, 1)
 
 
-def four_numbers(box: object) -> bool:
+def with_boxes(value: Any, change: Callable[[list[float], str], Sequence[Any]]) -> Any:
+    """A call's arguments with every box changed; `change` is told the box and the id of its image, by default part."""
+    if isinstance(value, list):
+        return [with_boxes(item, change) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: with_boxes(item, change) for key, item in value.items()}
+    if four_numbers(box := value.get("box")):
+        found["box"] = list(change(box, str(value.get("image", "part"))))
+    return found
+
+
+def four_numbers(box: object) -> TypeGuard[list[float]]:
     """Whether a value has the form of a box: a list of four finite numbers of a sane size."""
     return (
         isinstance(box, list | tuple)

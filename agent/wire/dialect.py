@@ -44,6 +44,12 @@ GENERIC = Dialect("generic")
 DIALECTS = {dialect.name: dialect for dialect in (QWEN2_VL, QWEN25_VL, QWEN3_VL, GENERIC)}
 
 
+def spoken_by(planner: object) -> Dialect | None:
+    """The dialect of a planner; GENERIC for any langchain chat model, None for one that reads the state itself."""
+    dialect: Dialect | None = getattr(planner, "dialect", GENERIC)
+    return dialect
+
+
 def dialect_of(model: str) -> Dialect:
     """The dialect that a model's name suggests, such as `Qwen/Qwen2.5-VL-7B-Instruct`; GENERIC for others."""
     plain = "".join(letter for letter in model.lower() if letter.isalnum())

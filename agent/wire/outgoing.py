@@ -17,7 +17,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from agent.wire.boxes import BoxError, four_numbers
+from agent.wire.boxes import BoxError, with_boxes
 from agent.wire.sight import Sight
 from prompts import render
 
@@ -82,7 +82,7 @@ class Outgoing:
         # a refused call still has the model's own numbers
         refused = message.additional_kwargs.get("refused", {})
         calls = [
-            call if call["id"] in refused else ToolCall(**{**call, "args": self._args_in_scale(call["args"])})
+            call if call["id"] in refused else ToolCall(**{**call, "args": with_boxes(call["args"], self._box)})
             for call in message.tool_calls
         ]
         if not self.as_json:
@@ -96,19 +96,9 @@ class Outgoing:
         actions = [{**thought, "name": call["name"], "arguments": call["args"]} for call in calls]
         return "\n".join(json.dumps(action, ensure_ascii=False) for action in actions) or text
 
-    def _args_in_scale(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._args_in_scale(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        found = {key: self._args_in_scale(item) for key, item in value.items()}
-        if isinstance(box := value.get("box"), list):
-            found["box"] = self._box(box, str(value.get("image", "part")))
-        return found
-
     def _box(self, box: Sequence[Any], name: str) -> list[Any]:
-        """The box in the model's scale, or as it came when it has no form; in words when its image is out of sight."""
-        if name not in self.sight.album.views or not four_numbers(box):
+        """The box in the model's scale, or as it came when it names no image; in words when that is out of sight."""
+        if name not in self.sight.album.views:
             return list(box)
         try:
             return self.sight.box_to(box, name)

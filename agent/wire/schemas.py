@@ -48,7 +48,7 @@ class Tighten:
         self.evidence = [item["id"] for item in evidence]
         self.knowledge = sorted({passage["id"] for item in evidence for passage in item["passages"]})
         self.boxes = self._boxes(evidence)
-        views = [name for name in sight.album.views if name in sight.named]
+        views = sight.named
         self.named: dict[str, Callable[[Schema], Schema]] = {
             "image": lambda _: {"enum": views},
             "reference": lambda _: {"enum": [name for name in views if name.startswith("reference_")] or ["none"]},
@@ -121,7 +121,7 @@ class Tighten:
     def _longest_side(self) -> int:
         if self.sight.dialect.boxes == "thousand":
             return 1000
-        frames = [self.sight.frame(name) for name in self.sight.named if name in self.sight.album.views]
+        frames = [self.sight.frame(name) for name in self.sight.named]
         return max(max(frame.height, frame.width) for frame in frames)
 
     def _cited(self, _: Schema) -> Schema:

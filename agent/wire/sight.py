@@ -75,7 +75,7 @@ class Sight:
     @property
     def named(self) -> list[str]:
         """Images that a box can be given on."""
-        return list(self._frames if self.dialect.most_pictures == 1 else self.album.views)
+        return [name for name in self.album.views if self.dialect.most_pictures != 1 or name in self._frames]
 
     def box_from(self, box: Any, name: str) -> Box:
         """The model's box in 0-1000 of the named image; BoxError."""
