@@ -10,6 +10,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from agent.commands.detectors import detectors
+from agent.commands.options import DEFAULT_HOME, DETECTOR_HELP, AsJson, Device, Home, chosen_home
+from agent.commands.products import enroll, products
+
 Switch = Literal["on", "off"]
 
 app = typer.Typer(
@@ -25,12 +29,10 @@ app.add_typer(knowledge, name="knowledge")
 mmad = typer.Typer(help="The MMAD benchmark.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
 app.add_typer(mmad, name="mmad")
+app.add_typer(products, name="products")
+app.add_typer(detectors, name="detectors")
+app.command()(enroll)
 
-Home = Annotated[
-    Path,
-    typer.Option(envvar="FLAWLENS_HOME", help="Folder for products, knowledge and runs.", file_okay=False),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Product = Annotated[str | None, typer.Option(help="Product name; limits the knowledge to it and its family.")]
 PLANNER_HELP = (
     "rules (embedded, no language model), qwen:MODEL (a folder or a hub's id of a Qwen-VL), or openai:URL#MODEL (vLLM,"
@@ -40,7 +42,6 @@ DIALECT_HELP = (
     "auto (the model's name tells), or the family of an openai: model: qwen2-vl, qwen2.5-vl, qwen3-vl, generic"
     " (boxes in 0-1000)."
 )
-DEFAULT_HOME = Path("~/.flawlens")
 DEFECTIVE = 3  # exit status of --fail-on-defect
 BAD_INPUT = 2
 # LangSmith's tracer waits at the end for threads that are not daemons: a server that hangs would keep it for minutes.
@@ -117,8 +118,11 @@ def inspect(
         int, typer.Option(help="Most pixels of a picture shown to a model.", min=50_176)
     ] = 1_003_520,
     reply_tokens: Annotated[int, typer.Option(help="Most tokens of one reply of a model.", min=64)] = 2048,
-    backbone: Annotated[str, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")] = "onnx",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N], for torch models.")] = "auto",
+    detector: Annotated[
+        str | None, typer.Option(help=f"{DETECTOR_HELP} By default that of the enrolled product.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")] = None,
+    device: Device = "auto",
     language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the answer.")] = "en",
     audit: Annotated[Switch, typer.Option(help="Ask for the evidence against the verdict.")] = "on",
     cot: Annotated[Switch, typer.Option(help="Ask the model to think aloud before a call.")] = "on",
@@ -151,7 +155,15 @@ def inspect(
         # No option: what is typed can be read in the list of processes.
         api_key=os.environ.get("FLAWLENS_API_KEY"),
     )
-    inspector = Inspector(_home(context, home), chosen, planner, procedure=procedure, backbone=backbone, device=device)
+    inspector = Inspector(
+        chosen_home(context, home),
+        chosen,
+        planner,
+        procedure=procedure,
+        detector=detector,
+        backbone=backbone,
+        device=device,
+    )
     with Progress() as progress:
         run = inspector.inspect(inspection, progress.watch, progress.hear)
     diagnosis = run.diagnosis
@@ -184,7 +196,7 @@ def doctor(context: typer.Context, as_json: AsJson = False, home: Home = DEFAULT
     from agent.doctor import examine
     from agent.terminal import print_findings
 
-    findings = examine(_home(context, home))
+    findings = examine(chosen_home(context, home))
     if as_json:
         print(json.dumps([finding.as_dict() for finding in findings], ensure_ascii=False, indent=2))
     else:
@@ -208,7 +220,7 @@ def knowledge_search(
     from agent.terminal import print_passages
     from knowledge_base.store import KnowledgeBase
 
-    passages = KnowledgeBase(_home(context, home) / "knowledge").search(query, product=product, limit=limit)
+    passages = KnowledgeBase(chosen_home(context, home) / "knowledge").search(query, product=product, limit=limit)
     if as_json:
         print(json.dumps([asdict(passage) for passage in passages], ensure_ascii=False, indent=2))
     else:
@@ -224,7 +236,7 @@ def knowledge_add(
     """Add or renew entries; a broken file is reported and skipped, and the exit status is then 2."""
     from knowledge_base.store import KnowledgeBase
 
-    report = KnowledgeBase(_home(context, home) / "knowledge").add(folder)
+    report = KnowledgeBase(chosen_home(context, home) / "knowledge").add(folder)
     print(f"{len(report.added)} added, {len(report.changed)} changed, {len(report.unchanged)} unchanged")
     for error in report.refused:
         print(f"flawlens: {error}", file=sys.stderr)
@@ -238,7 +250,7 @@ def knowledge_list(context: typer.Context, as_json: AsJson = False, home: Home =
     from agent.terminal import print_entries
     from knowledge_base.store import KnowledgeBase
 
-    entries = KnowledgeBase(_home(context, home) / "knowledge").list()
+    entries = KnowledgeBase(chosen_home(context, home) / "knowledge").list()
     if as_json:
         chosen = [entry.model_dump(mode="json", exclude={"sections"}) for entry in entries]
         print(json.dumps(chosen, ensure_ascii=False, indent=2))
@@ -252,7 +264,7 @@ def runs_list(context: typer.Context, as_json: AsJson = False, home: Home = DEFA
     from agent.terminal import print_runs, summary_of
     from agent.trace import list_runs
 
-    found = list_runs(_home(context, home) / "runs")
+    found = list_runs(chosen_home(context, home) / "runs")
     if as_json:
         print(json.dumps([summary_of(run) for run in found], ensure_ascii=False, indent=2))
     else:
@@ -272,7 +284,7 @@ def runs_show(
     from agent.terminal import print_run
     from agent.trace import read_run
 
-    run = read_run(_home(context, home) / "runs", run_id)
+    run = read_run(chosen_home(context, home) / "runs", run_id)
     if as_json:
         print(json.dumps(asdict(run), ensure_ascii=False, indent=2, default=str))
     else:
@@ -290,7 +302,7 @@ def runs_html(
     from agent.page import write_page
     from agent.trace import read_run
 
-    run = read_run(_home(context, home) / "runs", run_id)
+    run = read_run(chosen_home(context, home) / "runs", run_id)
     print(write_page(run, out or run.folder / "run.html"))
 
 
@@ -316,11 +328,6 @@ def mmad_validate(
         print(f"{len(found.images)} pictures, {questions} questions, {len(problems)} problems")
     if problems:
         raise typer.Exit(BAD_INPUT)
-
-
-def _home(context: typer.Context, home: Path) -> Path:
-    """The command's own --home, else the one before the command, else the default."""
-    return (context.obj if home == DEFAULT_HOME else home).expanduser()
 
 
 def _pictures(references: list[Path]) -> tuple[Path, ...]:

@@ -20,6 +20,7 @@ Outcome = Literal[
     "submitted", "answered", "turn_limit", "token_limit", "time_limit", "no_call", "malformed", "planner_failed"
 ]
 Text = Annotated[str, Field(max_length=600)]
+REVIEW_BAND = (0.4, 0.6)  # fused probabilities between which a person looks
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Procedure:
 
     Budgets: `turns` of the planner, `tokens` that it may generate in all, `seconds` of wall clock. `audit`: ask for the
     evidence against the verdict before it counts. `reasoning`: ask for steps of thought in words before a call.
-    `detector_weight` (0-1) is the detector's share when its log-odds and the planner's are combined.
+    `detector_weight` (0-1) is the detector's share when its log-odds and the planner's are combined, `review` the fused
+    probabilities between which the verdict is uncertain; a product's profile may hold others.
     """
 
     turns: int = 10
@@ -52,6 +54,7 @@ class Procedure:
     reasoning: bool = True
     language: Language = "en"
     detector_weight: float = 0.5
+    review: tuple[float, float] = REVIEW_BAND
 
 
 def _ordered(box: list[float]) -> list[float]:

@@ -1,7 +1,7 @@
 """From evidence and the planner's answer to the verdict: outside the planner, with all three numbers kept.
 
-Both probabilities are combined in log-odds, with equal weights unless the procedure says otherwise. Around one half
-lies the review band: there the verdict is `uncertain` and a person looks.
+Both probabilities are combined in log-odds, with equal weights unless the procedure says otherwise. Around one half, or
+where the product's profile puts it, lies the review band: there the verdict is `uncertain` and a person looks.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from agent.diagnosis import Disposition, Outcome, Repair, Scores, Submission, Verdict
+from agent.diagnosis import REVIEW_BAND, Disposition, Outcome, Repair, Scores, Submission, Verdict
 from tools.evidence import Evidence
 
-REVIEW_BAND = (0.4, 0.6)
 CERTAIN = 0.001  # no source is believed beyond this
 
 
@@ -39,11 +38,13 @@ def log_odds(probability: float) -> float:
     return math.log(clipped / (1 - clipped))
 
 
-def verdict_of(fused: float | None, outcome: Outcome) -> tuple[Verdict, float]:
-    """Verdict and its confidence; without a submitted answer it is always uncertain."""
+def verdict_of(
+    fused: float | None, outcome: Outcome, review: tuple[float, float] = REVIEW_BAND
+) -> tuple[Verdict, float]:
+    """Verdict and its confidence; between the `review` probabilities and without an answer it is uncertain."""
     if fused is None or outcome != "submitted":
         return "uncertain", 0.0
-    low, high = REVIEW_BAND
+    low, high = review
     if low < fused < high:
         return "uncertain", 1 - abs(fused - 0.5) * 2
     return ("defective", fused) if fused >= high else ("normal", 1 - fused)

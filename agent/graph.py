@@ -283,7 +283,7 @@ def fuse(room: Room, state: State) -> State:
     outcome = state.get("outcome") or why_ended(room, state)
     submission = Submission(**state["submission"]) if outcome == "submitted" else None
     numbers = scores(evidence, submission, room.procedure.detector_weight)
-    verdict, confidence = verdict_of(numbers.fused, outcome)
+    verdict, confidence = verdict_of(numbers.fused, outcome, room.procedure.review)
     if state.get("disputed"):
         verdict, confidence = "uncertain", 0.0
     result: dict[str, Any] = {"verdict": verdict, "confidence": confidence, "scores": numbers.model_dump()}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
     from agent.graph import Room, State
     from tools.album import Album
-    from tools.detectors import Detector
-    from tools.detectors.features import Backbone
+    from tools.detectors import Detector, Method
+    from tools.profiles import Profile
 
 # One tool at a time: sibling calls would share one detector, and crops are numbered in the order of the calls.
 GRAPH_SETTINGS: RunnableConfig = {"max_concurrency": 1, "run_name": "inspection"}
@@ -48,16 +47,31 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from knowledge_base.entry import KnowledgeError
     from tools.detectors.features import BackboneError
     from tools.image import ImageError
+    from tools.profiles import ProfileError
 
-    return (BackboneError, ImageError, KnowledgeError, PlannerError, RunError)
+    return (BackboneError, ImageError, KnowledgeError, PlannerError, ProfileError, RunError)
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """One inspection: what is asked, how it is carried out, the pictures, and what is known of the product."""
+
+    inspection: Inspection
+    topic: Topic
+    procedure: Procedure
+    profile: Profile | None
+    method: Method
+    part: LoadedImage
+    references: list[LoadedImage]
 
 
 class Inspector:
     """Inspects parts in one home folder; detector, knowledge and planner are made once and kept.
 
-    `home` holds runs/, knowledge/ and banks/ (fitted to more than four references); `planner` is a langchain chat model
-    and `planner_name` what a result calls it; `procedure` sets budgets, audit and language; `backbone` is "onnx" or
-    "timm:NAME", the latter on `device` auto, cpu or cuda[:N].
+    `home` holds runs/, knowledge/, products/ (enrolled) and banks/ (fitted to an inspection's references); `planner` is
+    a langchain chat model and `planner_name` what a result calls it; `procedure` sets budgets, audit and language.
+    `detector` and `backbone` are names as in tools.detectors.methods, None takes those of the product's profile, else
+    few-shot and onnx; `device` is auto, cpu or cuda[:N].
     """
 
     def __init__(
@@ -67,55 +81,70 @@ class Inspector:
         planner_name: str,
         *,
         procedure: Procedure | None = None,
-        backbone: str = "onnx",
+        detector: str | None = None,
+        backbone: str | None = None,
         device: str = "auto",
     ) -> None:
+        from agent.banks import Banks
         from knowledge_base.store import KnowledgeBase
+        from tools.profiles.store import Profiles
 
         self.home = home
         self.planner = planner
         self.planner_name = planner_name
         self.procedure = procedure or Procedure()
-        self.backbone_name, self.device = backbone, device
+        self.detector_name, self.backbone_name, self.device = detector, backbone, device
         self.knowledge = KnowledgeBase(home / "knowledge")
-        self._fitted: dict[tuple[str, ...], Detector] = {}
+        self.profiles = Profiles(home / "products")
+        self.banks = Banks(home / "banks")
+        self._detectors: dict[tuple[str, ...], Detector] = {}
 
     def inspect(self, inspection: Inspection, watch: Watch = _ignore, hear: Hear | None = None) -> Run:
-        """Inspect one part; ImageError for a bad file, RunError for an unwritable home, BackboneError for no backbone.
+        """Inspect one part; ImageError for a bad file, RunError for an unwritable home, BackboneError for no weights.
 
-        `watch` is told each step, `hear` each piece of the planner's text as it comes. Any other error is written into
-        the trace and raised; a planner that fails is an outcome.
+        ProfileError for a product that was enrolled with another detector. `watch` is told each step, `hear` each piece
+        of the planner's text as it comes. Any other error is written into the trace and raised; a planner that fails is
+        an outcome.
         """
-        backbone = self._backbone()
-        part, *references = load_images([inspection.image, *inspection.references])
-        trace = Trace(self.home / "runs", _asked(inspection), self._setup(backbone.name))
+        case = self._case(inspection)
+        trace = Trace(self.home / "runs", _asked(case.inspection), self._setup(case))
         try:
-            self._run(inspection, part, references, trace, watch, hear)
+            self._run(case, trace, watch, hear)
         except BaseException as error:
             trace.fail(error)
             raise
         return read_run(self.home / "runs", trace.id)
 
-    def _run(
-        self,
-        inspection: Inspection,
-        part: LoadedImage,
-        references: list[LoadedImage],
-        trace: Trace,
-        watch: Watch,
-        hear: Hear | None,
-    ) -> None:
+    def _case(self, inspection: Inspection) -> _Case:
+        """Load the pictures; a profile lends its own good parts where none are given."""
+        profile = self.profiles.find(inspection.product)
+        method = self._method(profile)
+        if profile and not inspection.references:
+            place = self.profiles.place(profile.name)
+            kept = tuple(place / picture.kept for picture in profile.normals if picture.kept)
+            inspection = replace(inspection, references=kept)
+        part, *references = load_images([inspection.image, *inspection.references])
+        return _Case(inspection, self._topic(inspection), self._procedure(profile), profile, method, part, references)
+
+    def _procedure(self, profile: Profile | None) -> Procedure:
+        """The procedure; known defects below and good parts above the usual review band widen it."""
+        if not profile or profile.review is None or profile.detector_weight is None:
+            return self.procedure
+        (low, high), (low_defect, high_normal) = self.procedure.review, profile.review
+        review = min(low, low_defect), max(high, high_normal)
+        return replace(self.procedure, review=review, detector_weight=profile.detector_weight)
+
+    def _run(self, case: _Case, trace: Trace, watch: Watch, hear: Hear | None) -> None:
         from agent.briefing import first_messages
         from agent.graph import build_graph
         from tools.album import Album
 
         started = time.perf_counter()
-        topic = self._topic(inspection)
-        album = Album(trace.pictures, part, references if topic == "defects" else [])
-        state: State = {"messages": first_messages(inspection, topic, album, self.procedure)}
-        watch(trace.step("intake", {"images": _pictures(album), "topic": topic, **state}))
-        room = self._room(inspection, topic, album, references, hear)
-        settings: RunnableConfig = {**GRAPH_SETTINGS, "recursion_limit": STEPS * (self.procedure.turns + 5)}
+        album = Album(trace.pictures, case.part, case.references if case.topic == "defects" else [])
+        state: State = {"messages": first_messages(case.inspection, case.topic, album, case.procedure)}
+        watch(trace.step("intake", {"images": _pictures(album), "topic": case.topic, **state}))
+        room = self._room(case, album, hear)
+        settings: RunnableConfig = {**GRAPH_SETTINGS, "recursion_limit": STEPS * (case.procedure.turns + 5)}
         steps: Iterator[Any] = build_graph(room).stream(state, settings, stream_mode=["updates", "values"])
         for kind, chunk in steps:
             if kind == "values":
@@ -124,7 +153,7 @@ class Inspector:
             for node, change in chunk.items():
                 watch(trace.step(node, change or {}))
         seconds = round(time.perf_counter() - started, 3)
-        trace.finish(self._diagnosis(inspection, topic, trace.id, album, state, seconds).model_dump(mode="json"))
+        trace.finish(self._diagnosis(case, trace.id, album, state, seconds).model_dump(mode="json"))
 
     def _topic(self, inspection: Inspection) -> Topic:
         """What the question is about; a planner without a language model inspects, whatever it is asked."""
@@ -132,9 +161,7 @@ class Inspector:
 
         return topic_of(inspection) if spoken_by(self.planner) else "defects"
 
-    def _room(
-        self, inspection: Inspection, topic: Topic, album: Album, references: list[LoadedImage], hear: Hear | None
-    ) -> Room:
+    def _room(self, case: _Case, album: Album, hear: Hear | None) -> Room:
         """Everything that the graph works with; a question about the object gets no anomaly tools and no references."""
         from agent.briefing import study_calls, survey_calls, task_message
         from agent.graph import Room
@@ -142,10 +169,8 @@ class Inspector:
         from agent.wire import Wire
         from tools import MOST_CALLS, OF_THE_OBJECT, toolbox
 
-        procedure = self.procedure
-        tools = toolbox(
-            album, lambda: self._detector(references), self.knowledge, inspection.product, procedure.language
-        )
+        inspection, topic, procedure = case.inspection, case.topic, case.procedure
+        tools = toolbox(album, lambda: self._detector(case), self.knowledge, inspection.product, procedure.language)
         submit = submit_tool
         if topic == "object":
             tools, submit = [tool for tool in tools if tool.name in OF_THE_OBJECT], answer_tool
@@ -160,46 +185,52 @@ class Inspector:
             procedure=procedure,
         )
 
-    def _backbone(self) -> Backbone:
-        from tools.detectors.features import make_backbone
+    def _method(self, profile: Profile | None) -> Method:
+        """The method asked for, else the profile's; ProfileError when a profile was made with another one."""
+        from tools.detectors.methods import make_method
+        from tools.profiles import ProfileError
 
-        return make_backbone(self.backbone_name, self.device)
+        detector = self.detector_name or (profile.detector if profile else "few-shot")
+        backbone = self.backbone_name or (profile.backbone if profile else "onnx")
+        method = make_method(detector, backbone=backbone, device=self.device)
+        if profile and method.name != profile.made_with:
+            cause = f"enrolled with {profile.made_with}, this is {method.name}"
+            chosen = f"--detector {detector} --backbone {backbone}"
+            raise ProfileError(
+                profile.name, cause, f"flawlens enroll {shlex.quote(profile.name)} --normals DIR {chosen}"
+            )
+        return method
 
-    def _detector(self, references: list[LoadedImage]) -> Detector:
-        from tools.detectors.self_similarity import SelfSimilarity
+    def _detector(self, case: _Case) -> Detector:
+        """The product's detector, or one of the given references; each is made once and kept."""
+        if case.profile:
+            key: tuple[str, ...] = (case.profile.name, case.profile.arrays)
+        else:
+            key = (case.method.name, *(f"{reference.sha256} {reference.bits}" for reference in case.references))
+        if key not in self._detectors:
+            self._detectors[key] = self._made(case, [version("flawlens"), *key])
+        return self._detectors[key]
 
-        if not references:
-            return SelfSimilarity(self._backbone())
-        key = tuple(f"{reference.sha256} {reference.bits}" for reference in references)
-        if key not in self._fitted:
-            self._fitted[key] = self._fit(key, references)
-        return self._fitted[key]
-
-    def _fit(self, key: tuple[str, ...], references: list[LoadedImage]) -> Detector:
-        """Fit a detector, or read the bank of the same references that an earlier process kept in the home."""
-        from tools.detectors.patchcore import FULL_BANK_UP_TO, BankError, PatchCore, fit
-
-        backbone = self._backbone()
-        made_of = [version("flawlens"), backbone.name, *key]
-        bank = self.home / "banks" / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:24]}.safetensors"
-        if bank.exists():
-            with suppress(BankError):
-                return PatchCore.load(bank, backbone)
-        detector = fit([image.pixels for image in references], backbone)
-        if len(references) > FULL_BANK_UP_TO:
-            bank.parent.mkdir(exist_ok=True)
-            detector.save(bank)
+    def _made(self, case: _Case, made_of: list[str]) -> Detector:
+        method = case.method
+        if case.profile:
+            return self.profiles.detector(case.profile, method)
+        if (kept := self.banks.read(made_of)) is not None:
+            return method.restored(kept)
+        detector = method.fit([image.pixels for image in case.references], product=case.inspection.product)
+        if case.references:
+            self.banks.write(made_of, detector.fitted())
         return detector
 
     def _diagnosis(
         self,
-        inspection: Inspection,
-        topic: Topic,
+        case: _Case,
         run_id: str,
         album: Album,
         state: State,
         seconds: float,
     ) -> Diagnosis:
+        inspection = case.inspection
         evidence = [Evidence(**item) for item in state.get("evidence", [])]
         result = state["result"]
         nothing = {"defects": [], "repair": Repair(disposition="hold"), "summary": "", "against": "", "answer": ""}
@@ -213,7 +244,7 @@ class Inspector:
             evidence=evidence,
             outcome=state["outcome"],
             degraded=[
-                *shortcomings(inspection, topic, evidence, state),
+                *shortcomings(inspection, case.topic, evidence, state),
                 *getattr(self.planner, "adaptations", ()),
             ],
             notes=[
@@ -229,7 +260,7 @@ class Inspector:
             usage=usage_of(state),
         )
 
-    def _setup(self, backbone: str) -> dict[str, Any]:
+    def _setup(self, case: _Case) -> dict[str, Any]:
         packages = (
             "flawlens",
             "langgraph",
@@ -242,8 +273,9 @@ class Inspector:
         return {
             "planner": self.planner_name,
             "settings": getattr(self.planner, "settings", {}),
-            "procedure": asdict(self.procedure),
-            "backbone": backbone,
+            "procedure": asdict(case.procedure),
+            "detector": case.method.name,
+            "profile": case.profile.created if case.profile else None,
             "prompts": prompts_hash(),
             "versions": {package: version(package) for package in packages},
         }

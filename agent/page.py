@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from agent.fusion import REVIEW_BAND
+from agent.diagnosis import REVIEW_BAND
 from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, tokens, unfiled, visible, words_of
 from agent.trace import Run, RunError
 from knowledge_base.files import write_atomically
@@ -54,7 +54,7 @@ def render_page(run: Run) -> str:
         diagnosis=run.diagnosis,
         ending=ENDINGS[run.status],
         planner=PLANNERS.get(run.setup["planner"], run.setup["planner"]),
-        band=REVIEW_BAND,
+        band=run.setup.get("procedure", {}).get("review", REVIEW_BAND),
         evidence=evidence,
         anchors=anchors,
         linked=partial(_linked, anchors),

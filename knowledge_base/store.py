@@ -118,12 +118,12 @@ class KnowledgeBase:
         return [*self._entries().values()]
 
     def add(self, folder: Path) -> AddReport:
-        """Copies the entries in a folder and the folders below it into the home; a known id is replaced.
+        """Copies an entry, or those in a folder and the folders below it, into the home; a known id is replaced.
 
         Files that are not entries are refused, each with its reason, and the rest is added. Raises
         KnowledgeError when there is no such folder, and when another process writes for too long.
         """
-        if not folder.is_dir():
+        if not folder.exists():
             raise KnowledgeError(folder, "is not a folder", "name a folder of entries (*.md)")
         report = AddReport()
         with self._writing():
@@ -231,6 +231,8 @@ class KnowledgeBase:
 
 
 def _visible_files(folder: Path) -> list[Path]:
+    if folder.is_file():
+        return [folder]
     return sorted(
         path
         for path in folder.rglob("*")

@@ -15,7 +15,7 @@ DIFFERS = 4.5
 NOTHING_DIFFERS = -1.5
 BESIDE_THE_PART = -2.5
 NO_VISIBLE_MARK = -0.3
-MAP_BESIDE_A_FIT = 0.5  # weight of the anomaly map once a reference could be laid over the part
+MAP_BESIDE_A_FIT = 1.0  # weight of the anomaly map once a reference could be laid over the part
 
 Suspect = tuple[str, Region]
 COMPARE = "compare_with_reference"
@@ -48,7 +48,9 @@ def weigh(evidence: Sequence[Evidence]) -> tuple[float, list[tuple[float, str]]]
 
 def _weight(item: Evidence, evidence: Sequence[Evidence]) -> float:
     if item.tool == "anomaly_map" and "probability" in item.numbers:
-        return _map_weight(item, any(other.tool == COMPARE and other.above_normal is not None for other in evidence))
+        odds = log_odds(float(item.numbers["probability"]))
+        # A picture that is like itself says nothing about a reference it was never compared with.
+        return odds if item.numbers["references"] else max(odds, 0.0)
     if item.tool == COMPARE and item.above_normal is not None:
         strongest = max((region.score for region in item.regions), default=1.0)
         return DIFFERS * min((strongest - 1) / 0.5, 1.0) if item.above_normal else NOTHING_DIFFERS
@@ -57,14 +59,6 @@ def _weight(item: Evidence, evidence: Sequence[Evidence]) -> float:
         invisible = NO_VISIBLE_MARK if str(item.numbers["looks"]).startswith("no mark") else 0.0
         return (beside + invisible) / sum(other.tool == "zoom" for other in evidence)
     return 0.0
-
-
-def _map_weight(item: Evidence, fitted: bool) -> float:
-    odds = log_odds(float(item.numbers["probability"]))
-    if not item.numbers["references"]:
-        # A picture that is like itself says nothing about a reference it was never compared with.
-        return max(odds, 0.0)
-    return odds * (MAP_BESIDE_A_FIT if fitted else 1.0)
 
 
 def _entry_for(evidence: Sequence[Evidence]) -> dict[str, Any] | None:

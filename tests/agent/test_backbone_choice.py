@@ -23,10 +23,8 @@ def test_a_timm_backbone_gives_the_same_verdict_and_is_named_in_the_run(parts: P
         Inspector(tmp_path, make_planner("rules"), "rules", backbone=backbone, device="cpu").inspect(inspection)
         for backbone in ("onnx", "timm:tf_efficientnet_lite0")
     )
-    assert (onnx.setup["backbone"], timm.setup["backbone"].split()[0]) == (
-        "efficientnet_lite0-onnx",
-        "timm:tf_efficientnet_lite0",
-    )
+    assert onnx.setup["detector"] == "few-shot 1, efficientnet_lite0-onnx"
+    assert timm.setup["detector"].startswith("few-shot 1, timm:tf_efficientnet_lite0 (package")
     assert onnx.diagnosis is not None
     assert timm.diagnosis is not None
     assert onnx.diagnosis["scores"]["detector"] == pytest.approx(timm.diagnosis["scores"]["detector"], abs=1e-3)
@@ -36,6 +34,7 @@ def test_a_timm_backbone_gives_the_same_verdict_and_is_named_in_the_run(parts: P
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
+        (["--detector", "padim"], "choose few-shot, patchcore"),
         (["--backbone", "vgg"], "choose onnx or timm:NAME"),
         (["--backbone", "timm:no_such_model"], "timm"),
         (["--device", "tpu"], "choose auto, cpu, cuda or cuda:N"),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from agent.diagnosis import Inspection
 from agent.inspector import Inspector
@@ -76,17 +74,6 @@ def run(tmp_path_factory: pytest.TempPathFactory, parts: Path) -> Run:
     inspector = Inspector(tmp_path_factory.mktemp("home"), ScriptedPlanner(replies=replies), "scripted")
     references = (parts / "good_1.png", parts / "good_2.png")
     return inspector.inspect(Inspection(parts / "scratched.png", references, "bracket", "Is it whole?"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium on the PATH: install one to look at pages")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 def opened(browser: Browser, path: Path, width: int = 1280) -> tuple[Page, list[str]]:

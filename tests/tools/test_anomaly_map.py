@@ -13,7 +13,7 @@ from tools.album import Album
 from tools.anomaly_map import MOST_REGIONS, make_anomaly_map, regions
 from tools.detectors import AnomalyMap, Calibration, Detector, Floats
 from tools.detectors.features import OnnxBackbone
-from tools.detectors.patchcore import fit
+from tools.detectors.few_shot import FewShotMethod
 from tools.detectors.self_similarity import SelfSimilarity
 from tools.drawing import heat_overlay
 from tools.evidence import Evidence
@@ -21,7 +21,7 @@ from tools.foreground import part_mask
 from tools.image import Box, load_image, save_image
 from tools.measure import measure
 
-RANGE = Calibration(limit=10, spread=0.4, certainty=3, method="four references", normals=4)
+RANGE = Calibration(limit=10, spread=0.4, freedom=12, certainty=3, method="four references", normals=4)
 
 
 def mapped(scores: Floats) -> AnomalyMap:
@@ -64,7 +64,7 @@ def test_nothing_is_coloured_below_the_limit() -> None:
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    return fit([draw_part("bracket", seed=seed, size=256).pixels for seed in range(4)], OnnxBackbone())
+    return FewShotMethod(OnnxBackbone()).fit([draw_part("bracket", seed=seed, size=256).pixels for seed in range(4)])
 
 
 def evidence(folder: Path, pixels: np.ndarray, detector: Detector) -> Evidence:

@@ -11,8 +11,8 @@ import pytest
 from evals.example_parts import draw_part
 from tools.detectors import Pixels
 from tools.detectors.features import OnnxBackbone
+from tools.detectors.few_shot import FewShotMethod
 from tools.detectors.orientation import lies_in_any_orientation, turned_copies
-from tools.detectors.patchcore import fit
 from tools.image import list_images, load_image
 
 BACKBONE = OnnxBackbone()
@@ -47,7 +47,7 @@ def test_real_products_are_told_apart(data: Path, product: str, loose: bool) -> 
 def test_drawn_parts_lie_as_they_are_laid(product: str) -> None:
     fixed = [draw_part(product, seed=seed, size=256).pixels for seed in range(4)]
     assert not lies_in_any_orientation(fixed, BACKBONE)
-    assert "orientation" not in fit(fixed, BACKBONE).calibration.method
+    assert "turned" not in FewShotMethod(BACKBONE).fit(fixed).calibration.method
 
 
 def test_too_few_or_equal_references_say_nothing() -> None:
@@ -57,8 +57,8 @@ def test_too_few_or_equal_references_say_nothing() -> None:
 
 
 def test_a_good_part_in_a_new_orientation_is_normal_and_its_defect_is_not() -> None:
-    detector = fit(LOOSE, BACKBONE)
-    assert "any orientation" in detector.calibration.method
+    detector = FewShotMethod(BACKBONE).fit(LOOSE)
+    assert "parts lie turned" in detector.calibration.method
     assert not detector.score(turned_part(9, 220)).above_normal
     assert detector.score(turned_part(9, 220, "stain")).above_normal
 

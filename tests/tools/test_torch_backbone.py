@@ -13,7 +13,7 @@ import pytest
 
 from tools.detectors import Floats, Pixels
 from tools.detectors.features import BackboneError, OnnxBackbone, make_backbone
-from tools.detectors.patchcore import fit
+from tools.detectors.few_shot import FewShotMethod
 
 if not os.environ.get("CI"):
     pytest.importorskip("timm")
@@ -80,7 +80,7 @@ def test_a_detector_works_on_any_of_them(tmp_path: Path) -> None:
     backbone = load_torch_backbone("resnet18", "cpu", saved(tmp_path / "weights.safetensors", "resnet18"))
     good, bad = np.full((90, 70, 3), 120, np.uint8), np.full((90, 70, 3), 120, np.uint8)
     bad[60:75, 10:25] = 255
-    detector = fit([good], backbone, size=128)
+    detector = FewShotMethod(backbone).fit([good])
     y, x = np.unravel_index(int(detector.score(bad).scores.argmax()), (90, 70))
     assert 50 <= y < 85
     assert x < 35

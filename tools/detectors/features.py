@@ -5,7 +5,6 @@ Roth et al., Towards Total Recall in Industrial Anomaly Detection (PatchCore), C
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 ASSET = Path(__file__).parent / "assets" / "efficientnet_lite0.onnx"
 ASSET_SHA256 = "a203e167e3af3d03f584662646429a931ed4b8649d1ed0ec86c231fe8b3c8d76"
 MOST_CHANNELS = 128  # of an array that OpenCV takes
+FINEST = 0.5  # weight of the finest of several depths
 
 
 class BackboneError(Exception):
@@ -33,10 +33,19 @@ class BackboneError(Exception):
 
 
 class Backbone(Protocol):
-    """`name` identifies weights and preprocessing; `levels` maps (N, S, S, 3) uint8 to two maps (N, C, h, w)."""
+    """`name` identifies weights and preprocessing; `levels` maps (N, H, W, 3) uint8 to one or two maps (N, C, h, w).
+
+    The sides of pictures are multiples of `step` pixels, `size` is the side that the weights like.
+    """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
 
     def levels(self, pixels: Pixels) -> Sequence[Floats]: ...
 
@@ -45,9 +54,11 @@ class OnnxBackbone:
     """EfficientNet-Lite0 (ImageNet) at strides 8 and 16, 40 + 112 channels, on onnxruntime; weights are packaged."""
 
     name = "efficientnet_lite0-onnx"
+    step = 16
+    size = 256
 
     def levels(self, pixels: Pixels) -> Sequence[Floats]:
-        """Feature maps (N, 40, S/8, S/8) and (N, 112, S/16, S/16) of N square pictures, S a multiple of 16."""
+        """Feature maps (N, 40, H/8, W/8) and (N, 112, H/16, W/16) of N pictures, H and W multiples of 16."""
         signal = (pixels.astype(np.float32) - 127.5) / 127.5
         outputs: list[Floats] = _session().run(None, {"pixels": signal.transpose(0, 3, 1, 2)})
         return outputs
@@ -59,10 +70,10 @@ def make_backbone(name: str = "onnx", device: str = "auto") -> Backbone:
 
     Made once a process. BackboneError names what is missing, and the choices.
     """
+    from tools.detectors.devices import checked
     from tools.detectors.torch_backbone import load_torch_backbone
 
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise BackboneError(f"there is no device {device!r}", "choose auto, cpu, cuda or cuda:N")
+    checked(device)
     if name.startswith("timm:"):
         return load_torch_backbone(name.removeprefix("timm:"), device)
     if name != "onnx":
@@ -90,13 +101,35 @@ def patches(pixels: Sequence[Pixels], backbone: Backbone, size: int) -> Floats:
 
     Pictures are stretched to size x size and never cropped, so that corners stay corners.
     """
-    fine, coarse = backbone.levels(np.stack([resized(picture, size, size) for picture in pixels]))
-    return np.stack([_embed(a, b) for a, b in zip(fine, coarse, strict=True)])
+    levels = backbone.levels(np.stack([resized(picture, size, size) for picture in pixels]))
+    return np.stack([np.concatenate(_embedded(each), axis=2) for each in zip(*levels, strict=True)])
 
 
-def _embed(fine: Floats, coarse: Floats) -> Floats:
-    pieces = [piece for level in (fine, coarse) for piece in np.array_split(level, -(-len(level) // MOST_CHANNELS))]
-    return np.concatenate([resized(_averaged(piece), *fine.shape[1:]) for piece in pieces], axis=2)
+def unit_patches(pixels: Sequence[Pixels], backbone: Backbone, shape: tuple[int, int]) -> Floats:
+    """Patch features (N, h, w, C) float32 of N pictures at `shape` pixels, of unit length at each depth.
+
+    The finest of several depths counts less: it sees grain rather than form.
+    """
+    levels = backbone.levels(np.stack([resized(picture, *shape) for picture in pixels]))
+    return np.stack([np.concatenate(_unit(_embedded(each)), axis=2) for each in zip(*levels, strict=True)])
+
+
+def _unit(embedded: list[Floats]) -> list[Floats]:
+    weights = [FINEST if len(embedded) > 1 else 1.0, *[1.0] * (len(embedded) - 1)]
+    lengths = [np.linalg.norm(level, axis=2, keepdims=True) + 1e-6 for level in embedded]
+    return [np.float32(w) * level / length for w, level, length in zip(weights, embedded, lengths, strict=True)]
+
+
+def _embedded(levels: Sequence[Floats]) -> list[Floats]:
+    """Each level (C, h, w) averaged over 3x3 neighbours, on the grid of the finest, channels last."""
+    return [
+        np.concatenate([resized(_averaged(piece), *levels[0].shape[1:]) for piece in _pieces(level)], axis=2)
+        for level in levels
+    ]
+
+
+def _pieces(level: Floats) -> list[Floats]:
+    return np.array_split(level, -(-len(level) // MOST_CHANNELS))
 
 
 def _averaged(level: Floats) -> Floats:

@@ -14,15 +14,14 @@ def nearest(
     queries: Floats, bank: Floats, *, among: npt.NDArray[np.bool_] | None = None
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Euclidean distance (Q,) to the nearest row of `bank` and its index (Q,); `among` (M,) names the rows allowed."""
-    squares = np.einsum("ij,ij->i", bank, bank)
+    squares = np.einsum("ij,ij->i", bank, bank)[:, None]
     if among is not None:
-        squares = np.where(among, squares, np.inf)
-    index = np.concatenate(
-        [
-            np.argmin(squares - 2 * (queries[start : start + CHUNK] @ bank.T), axis=1)
-            for start in range(0, len(queries), CHUNK)
-        ]
-    )
+        squares = np.where(among[:, None], squares, np.float32(np.inf))
+    # |b|^2 - 2 q.b as one product: passes over the large matrix of distances cost more than the product itself.
+    rows = np.concatenate([bank * np.float32(-2), squares], axis=1).T
+    asked = np.concatenate([queries, np.ones((len(queries), 1), np.float32)], axis=1)
+    chunks = [np.argmin(asked[start : start + CHUNK] @ rows, axis=1) for start in range(0, len(queries), CHUNK)]
+    index = np.concatenate(chunks)
     # The matrix product loses digits for near-equal rows; the winner's distance is taken again, exactly.
     return np.linalg.norm(queries - bank[index], axis=1), index
 

@@ -6,47 +6,63 @@ The constants were chosen on random draws of 1, 2, 4 and 8 references of five pr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from tools.detectors import Calibration, Floats, Pixels
+from tools.detectors import BEYOND, Calibration, Floats, Pixels
 
 PRIOR_SPREAD = 0.10  # of the centre: how far good parts scatter where nothing else is known
 PRIOR_WEIGHT = 12  # references that the prior counts for
-SPREADS_TO_LIMIT = 1.75
 SPARSER_BANK = 0.25  # a left-out reference sees a bank of n - 1 and scores about 0.25 / n too high
-ONE_REFERENCE = 1.2  # parts differ more from one reference than it differs from its own copies
+ONE_REFERENCE = 1.1  # parts differ more from one reference than it differs from its own copies
+FLOOR = 1e-3  # keeps constant pictures (limit 0) finite
 
 
-def from_left_out(peaks: Sequence[float], copies: Sequence[float]) -> Calibration:
-    """Normal range from leave-one-out peaks of n >= 2 references and the peaks of moved copies of references.
+def from_left_out(scores: Sequence[float]) -> Calibration:
+    """Normal range from the scores of n >= 2 references, each judged by the others."""
+    count = len(scores)
+    found = from_scores(scores, shrunk=1 - SPARSER_BANK / count)
+    return replace(found, method=f"leave-one-out over {count} references")
 
-    The spread of few references is shrunk towards a prior; what small moves of a reference reach is always normal.
+
+def from_scores(scores: Sequence[float], floor: float = FLOOR, shrunk: float = 1.0) -> Calibration:
+    """Normal range of good parts that the detector was not fitted to: 1..N image scores, their centre times `shrunk`.
+
+    The predictive t-distribution of the next good part; the spread of few is drawn towards a prior of a tenth.
     """
-    values = np.asarray(peaks)
+    from scipy.special import stdtrit
+
+    values = np.asarray(scores, float)
     count = len(values)
-    centre = float(np.median(values)) * (1 - SPARSER_BANK / count)
-    prior = PRIOR_SPREAD * centre
-    variance = ((count - 1) * values.var(ddof=1) + PRIOR_WEIGHT * prior**2) / (count - 1 + PRIOR_WEIGHT)
-    limit = max(centre + SPREADS_TO_LIMIT * float(np.sqrt(variance)), *copies)
-    return _calibration(limit, f"leave-one-out over {count} references", count)
+    centre = float(np.median(values)) * shrunk
+    prior = PRIOR_SPREAD * abs(centre)
+    deviations = (count - 1) * values.var(ddof=1) if count > 1 else 0.0
+    freedom = count - 1 + PRIOR_WEIGHT
+    spread = float(np.sqrt((deviations + PRIOR_WEIGHT * prior**2) / freedom * (1 + 1 / count)))
+    limit = centre - float(stdtrit(freedom, BEYOND)) * spread
+    return _calibration(limit, spread, freedom, f"the scores of {count} good parts", values, floor)
 
 
 def from_copies(copies: Sequence[float], own: float) -> Calibration:
-    """Normal range from one reference: peaks of its moved copies, and `own`, how unlike its patches are to each other.
+    """Normal range from one reference: scores of its moved copies, and `own`, how unlike its patches are to each other.
 
     A single picture says little about how parts differ, so the range lies beyond the mean of the two.
     """
     limit = ONE_REFERENCE * (max(copies) + own) / 2
-    return _calibration(limit, "shifted, turned and relit copies of the one reference", 1)
+    method = "shifted, turned and relit copies of the one reference"
+    return replace(_calibration(limit, PRIOR_SPREAD * limit, PRIOR_WEIGHT, method, np.empty(0), FLOOR), normals=1)
 
 
-def _calibration(limit: float, method: str, normals: int) -> Calibration:
-    # A floor keeps constant pictures (limit 0) finite.
-    limit = max(limit, 1e-3)
-    certainty = 2 + np.log2(normals) / 2
-    return Calibration(limit, 0.04 * limit, float(certainty), method, normals)
+def _calibration(
+    limit: float, spread: float, freedom: float, method: str, left_out: npt.NDArray[np.float64], floor: float
+) -> Calibration:
+    count = len(left_out)
+    certainty = 2 + float(np.log2(max(count, 1))) / 2
+    scores = tuple(float(score) for score in left_out)
+    return Calibration(max(limit, floor), max(spread, floor / 10), freedom, certainty, method, count, scores)
 
 
 def moved_copies(pixels: Pixels) -> list[Pixels]:

@@ -7,6 +7,7 @@ product is its orientation and not its defect.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -14,12 +15,16 @@ import numpy as np
 from tools.detectors import Pixels
 from tools.detectors.features import Backbone, patches
 from tools.detectors.nearest import nearest
+from tools.foreground import part_mask
 from tools.resample import resized
 
 TURNS = 12
 COMPARED = 4  # references, and no fewer than 3: two can lie alike by chance
 COMPARED_SIZE = 128  # pixels a side: enough to tell, at a quarter of the cost
-EXPLAINED = 0.8  # loose products were measured at 0.47 to 0.75 of their distance, fixed ones at 0.83 to 1.0
+EXPLAINED = 0.8  # loose products were measured at 0.47 to 0.83 of their distance, fixed ones at 0.86 to 1.0
+EXPLAINED_APART = 0.85  # where the parts' outlines do not lie on each other either
+OVERLAP = 0.5  # of outlines; loose parts were measured at 0.18 to 0.42, fixed ones at 0.58 to 1.0
+ALIKE = 1.6  # ratio of the parts' areas up to which their outlines are believed
 
 
 def turned_copies(pixels: Pixels, longest: int) -> list[Pixels]:
@@ -37,7 +42,7 @@ def turned_copies(pixels: Pixels, longest: int) -> list[Pixels]:
 
 def lies_in_any_orientation(references: Sequence[Pixels], backbone: Backbone) -> bool:
     """Whether good parts (each (H, W, 3) uint8) are much more like each other's turned copies than like each other."""
-    compared = references[:COMPARED]
+    compared = [references[index] for index in range(min(COMPARED, len(references)))]
     if len(compared) < 3:
         return False
     grids = [patches([one, *turned_copies(one, COMPARED_SIZE)], backbone, COMPARED_SIZE) for one in compared]
@@ -48,4 +53,19 @@ def lies_in_any_orientation(references: Sequence[Pixels], backbone: Backbone) ->
         others = np.stack(grids[:index] + grids[index + 1 :])
         as_they_lie += float(nearest(part, others[:, 0].reshape(-1, channels))[0].max())
         turned += float(nearest(part, others.reshape(-1, channels))[0].max())
-    return turned < EXPLAINED * as_they_lie
+    return turned < (EXPLAINED_APART if _lie_apart(compared) else EXPLAINED) * as_they_lie
+
+
+def usual_area(references: Sequence[Pixels]) -> float:
+    """Share of the picture that the parts take, 0 where they do not stand out from an even background alike."""
+    areas = [float(part_mask(reference).mean()) for reference in references]
+    return float(np.mean(areas)) if max(areas) < min(1.0, ALIKE * min(areas)) else 0.0
+
+
+def _lie_apart(references: Sequence[Pixels]) -> bool:
+    """Whether the outlines of parts of one size cover each other badly."""
+    if not usual_area(references):
+        return False
+    masks = [resized(part_mask(one).astype(np.float32), COMPARED_SIZE, COMPARED_SIZE) > 0.5 for one in references]
+    shares = [(one & other).sum() / (one | other).sum() for one, other in combinations(masks, 2)]
+    return float(np.mean(shares)) < OVERLAP

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tools.detectors import AnomalyMap, Calibration, Floats, Pixels
+from tools.detectors import AnomalyMap, Calibration, Fitted, Floats, Pixels
 from tools.detectors.features import Backbone, patches
 from tools.detectors.normal_range import own_distances
 from tools.resample import resized, smoothed
@@ -25,6 +26,19 @@ class SelfSimilarity:
     backbone: Backbone
     size: int = 256
 
+    @property
+    def calibration(self) -> Calibration:
+        """The range of a picture without any structure; each picture's own is in its map."""
+        return _range(LEAST_LIMIT)
+
+    def score_batch(self, pictures: Sequence[Pixels]) -> list[AnomalyMap]:
+        """The maps of several pictures, one after the other."""
+        return [self.score(pixels) for pixels in pictures]
+
+    def fitted(self) -> Fitted:
+        """No arrays: no good part was seen."""
+        return Fitted({}, {"calibration": self.calibration.plain()})
+
     def score(self, pixels: Pixels) -> AnomalyMap:
         """AnomalyMap of an RGB picture (H, W, 3) uint8; its limit is median + 6 robust deviations of the same map."""
         distances = own_distances(self._grid(pixels))
@@ -32,10 +46,9 @@ class SelfSimilarity:
         median = float(np.median(scores))
         deviation = 1.4826 * float(np.median(np.abs(scores - median)))
         limit = max(median + DEVIATIONS * deviation, LEAST_LIMIT)
-        calibration = Calibration(limit, DOUBT * limit, CERTAINTY, "the picture's own bulk, no reference", 0)
         height, width = pixels.shape[:2]
         return AnomalyMap(
-            resized(scores, height, width), float(scores.max()), f"self-similarity {self.backbone.name}", calibration
+            resized(scores, height, width), float(scores.max()), f"self-similarity {self.backbone.name}", _range(limit)
         )
 
     def _grid(self, pixels: Pixels) -> Floats:
@@ -45,3 +58,7 @@ class SelfSimilarity:
         cells = MARGIN // 8
         grid = patches([framed], self.backbone, self.size + 2 * MARGIN)[0]
         return np.ascontiguousarray(grid[cells:-cells, cells:-cells])
+
+
+def _range(limit: float) -> Calibration:
+    return Calibration(limit, DOUBT * limit, 1, CERTAINTY, "the picture's own bulk, no reference", 0)

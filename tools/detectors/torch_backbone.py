@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.detectors import Floats, Pixels
+from tools.detectors.devices import place
 from tools.detectors.features import BackboneError
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ class TorchBackbone:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     device: str
+    step: int = 16
+    size: int = 256
 
     def levels(self, pixels: Pixels) -> Sequence[Floats]:
-        """Feature maps (N, C, S/8, S/8) and (N, C, S/16, S/16) of N square pictures, S a multiple of 16."""
+        """Feature maps (N, C, H/8, W/8) and (N, C, H/16, W/16) of N pictures (H, W), both multiples of 16."""
         import torch
 
         mean, std = (torch.tensor(values, device=self.device) for values in (self.mean, self.std))
@@ -60,7 +63,7 @@ def load_torch_backbone(name: str, device: str = "auto", weights: Path | None = 
     except ImportError as error:
         remedy = "in the folder of flawlens: pip install -e '.[torch]'"
         raise BackboneError(f"timm:{name} needs {error.name}, which is not installed", remedy) from error
-    place, settings, levels = _place(device), _settings(name), _levels(name)
+    where, settings, levels = place(device), _settings(name), _levels(name)
     if weights:
         model, source = _with_weights(name, levels, _read(weights)), _digest(weights)
     elif name == LITE0 and find_spec(LITE0_PACKAGE):
@@ -68,7 +71,7 @@ def load_torch_backbone(name: str, device: str = "auto", weights: Path | None = 
     else:
         model, source = _with_weights(name, levels, _read(_cached(name, settings.hf_hub_id))), str(settings.tag)
     described = f"timm:{name} ({source}, mean {_numbers(settings.mean)}, std {_numbers(settings.std)})"
-    return TorchBackbone(described, model.to(place), settings.mean, settings.std, place)
+    return TorchBackbone(described, model.to(where), settings.mean, settings.std, where)
 
 
 def lite0() -> torch.nn.Module:
@@ -154,17 +157,6 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-
-def _place(device: str) -> str:
-    import torch
-
-    present = torch.cuda.device_count()
-    if device == "auto":
-        return "cuda" if present else "cpu"
-    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= present:
-        raise BackboneError(f"there is no {device}: torch sees {present} CUDA devices", "choose auto or cpu")
-    return device
 
 
 def _numbers(channels: tuple[float, ...]) -> str:

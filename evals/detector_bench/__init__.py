@@ -1,0 +1,1 @@
+"""How good a detector is on product folders: data -> scored pictures -> figures -> table, CSV, JSON and page."""

@@ -1,0 +1,31 @@
+"""The bench as one self-contained HTML page: tables, and the worst cases as pictures; no script, everything escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from evals.detector_bench.report import LIMITS, SHOWN, Report, rows
+from tools.detectors import Pixels
+
+
+def render_page(reports: Sequence[Report], seeds: int) -> str:
+    """The page as text."""
+    place = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=place, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    made = datetime.now(UTC).isoformat(timespec="minutes")
+    return environment.get_template("page.html").render(
+        reports=reports, rows=rows, shown=SHOWN, picture=_picture, seeds=seeds, made=made, limits=LIMITS
+    )
+
+
+def _picture(pixels: Pixels) -> str:
+    packed = io.BytesIO()
+    Image.fromarray(pixels).save(packed, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(packed.getvalue()).decode()}"

@@ -1,0 +1,258 @@
+"""The default detector: nearest normal patches, from one good picture up, without training.
+
+PatchCore's bank (Roth et al., CVPR 2022) with what paid (evals/README.md): features of unit length at each depth, the
+picture's own shape, turned copies of few or loose references (Damm et al., AnomalyDINO, WACV 2025), a background that
+counts half where parts lie turned, distances relative to how far good parts lie from the same row of the bank, and the
+mean of the hottest 0.3 % as the image score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tools.detectors import AnomalyMap, Calibration, Detector, Fitted, Floats, Pixels, Pose
+from tools.detectors.features import Backbone, unit_patches
+from tools.detectors.held import BANK_ROWS, bank_of, hold, rows_of, thinned
+from tools.detectors.nearest import nearest
+from tools.detectors.normal_range import from_copies, from_left_out, moved_copies, own_distances
+from tools.detectors.orientation import TURNS, lies_in_any_orientation, turned_copies, usual_area
+from tools.detectors.self_similarity import SelfSimilarity
+from tools.foreground import part_mask
+from tools.resample import resized, smoothed
+
+HOTTEST = 0.003  # share of the map whose mean is the image score
+FINER = 1.5  # times the backbone's size, for parts that lie turned
+FEW = 8  # references that get turned copies in any case: they stand in for the parts that were not seen
+MOST_TURNED = 20  # references that get turned copies; more show the turns themselves
+UNTOLD = 3  # references from which on their poses tell whether the product lies turned
+BACKGROUND = 0.5  # weight of what is not the part, where parts lie turned
+SOME = 16  # one patch in so many of the background is held
+REACH = 9  # of 256 pixels: how far the part reaches into its background
+PRIOR_VISITS = 3  # of a row of the bank, at the mean distance
+PRIOR_REFERENCES = 8  # at which the rows' own distances count half
+MAP_SIDE = 256  # pixels: the map's side before it is enlarged to the picture
+SIGMA = 4.0  # pixels of that map, PatchCore section 3.3
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a picture becomes patches: `size` in pixels, `area` (0-1) of the picture that a part usually takes.
+
+    `area` is 0 where the background counts like the part.
+    """
+
+    backbone: Backbone
+    size: int
+    area: float
+
+    def grids(self, pictures: Sequence[Pixels]) -> list[Floats]:
+        """Patch features (h, w, C) of each picture, of unit length at each depth, less for the background."""
+        found: list[Floats] = []
+        for shape, alike in groupby(pictures, lambda one: self._shape(one, self.size, self.backbone.step)):
+            group = list(alike)
+            for grid, pixels in zip(unit_patches(group, self.backbone, shape), group, strict=True):
+                found.append(grid * self._weights(pixels, *grid.shape[:2]) if self.area else grid)
+        return found
+
+    def worth_holding(self, grid: Floats) -> Floats:
+        """Rows (M, C) of a grid: all of the part, and some of a background that counts less."""
+        rows = rows_of(grid)
+        if not self.area:
+            return rows
+        lengths = np.linalg.norm(rows, axis=1)
+        background = lengths < 0.9 * lengths.max()
+        background[::SOME] = False
+        kept: Floats = rows[~background]
+        return kept
+
+    def smooth(self, distances: Floats, pixels: Pixels) -> Floats:
+        """Distances of a grid as a smoothed map of about 256 x 256 pixels in the picture's shape."""
+        return smoothed(resized(distances, *self._shape(pixels, MAP_SIDE, 8)), SIGMA)
+
+    @staticmethod
+    def _shape(pixels: Pixels, size: int, step: int) -> tuple[int, int]:
+        """About size x size pixels in the picture's shape (1:4 at most), in whole steps."""
+        height, width = pixels.shape[:2]
+        ratio = min(max(np.sqrt(height / width), 0.5), 2.0)
+        return round(size * ratio / step) * step, round(size / ratio / step) * step
+
+    def _weights(self, pixels: Pixels, height: int, width: int) -> Floats:
+        part = part_mask(pixels)
+        if not self.area / 2 < part.mean() < 2 * self.area:
+            return np.ones((height, width, 1), np.float32)
+        small = resized(part.astype(np.float32), MAP_SIDE, MAP_SIDE)
+        reached = np.asarray(cv2.dilate(small, np.ones((REACH, REACH), np.uint8)), np.float32)
+        return np.where(resized(reached, height, width) > 0.1, np.float32(1), np.float32(BACKGROUND))[..., None]
+
+
+@dataclass(frozen=True, eq=False)
+class FewShot:
+    """A fitted bank: rows `bank` (M, C) and `usual` (M,), how much farther than elsewhere good parts lie there."""
+
+    bank: Floats
+    usual: Floats
+    look: Look
+    calibration: Calibration
+
+    def score(self, pixels: Pixels) -> AnomalyMap:
+        """AnomalyMap of an RGB picture (H, W, 3) uint8; the image score is the mean of the hottest 0.3 % of the map."""
+        return self.score_batch([pixels])[0]
+
+    def score_batch(self, pictures: Sequence[Pixels]) -> list[AnomalyMap]:
+        """The maps of several pictures; those of one shape go through the backbone together."""
+        return [self._mapped(grid, one) for grid, one in zip(self.look.grids(pictures), pictures, strict=True)]
+
+    def _mapped(self, grid: Floats, pixels: Pixels) -> AnomalyMap:
+        distances, rows = nearest(rows_of(grid), self.bank)
+        scores = self.look.smooth(_beyond(distances, self.usual[rows], grid), pixels)
+        name = f"few-shot {self.look.backbone.name}"
+        return AnomalyMap(resized(scores, *pixels.shape[:2]), hottest(scores), name, self.calibration)
+
+    def fitted(self) -> Fitted:
+        """Bank, usual distances, look and calibration."""
+        settings = {"size": self.look.size, "area": self.look.area, "calibration": self.calibration.plain()}
+        return Fitted({"bank": self.bank, "usual": self.usual}, settings)
+
+
+@dataclass(frozen=True)
+class FewShotMethod:
+    """Nearest normal patches with the features of `backbone`."""
+
+    backbone: Backbone
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Method, version and weights."""
+        return f"few-shot 1, {self.backbone.name}"
+
+    def fit(self, references: Sequence[Pixels], *, product: str | None = None, pose: Pose = "auto") -> Detector:
+        """The detector of 1..N good pictures (without any: self-similarity); a bank of at most 4,000 rows covers them.
+
+        Of more than 51,200 patches a random share of each picture is held; `calibration.method` says so.
+        """
+        if not references:
+            return SelfSimilarity(self.backbone)
+        plan = _plan(references, self.backbone, pose)
+        held = hold(references, plan.views, plan.count, self.seed, plan.look.worth_holding)
+        bank, owner = thinned(held, BANK_ROWS, self.seed)
+        judged = _Judged.of(held.whole, bank, owner)
+        detector = FewShot(bank, judged.usual(), plan.look, _nothing(len(references)))
+        calibration = _normal_range(detector, references, judged)
+        method = "; ".join([calibration.method, *plan.notices, *held.notices])
+        return replace(detector, calibration=replace(calibration, normals=len(references), method=method))
+
+    def restored(self, fitted: Fitted) -> FewShot:
+        """The detector with this bank."""
+        settings, bank, usual = fitted.settings, bank_of(fitted), fitted.arrays["usual"]
+        if usual.shape != bank.shape[:1]:
+            raise ValueError(f"{len(bank)} rows, but usual distances of shape {usual.shape}")
+        look = Look(self.backbone, settings["size"], settings["area"])
+        return FewShot(bank, usual, look, Calibration.of(settings))
+
+
+def hottest(scores: Floats) -> float:
+    """Mean of the hottest 0.3 % of a map."""
+    count = max(1, round(HOTTEST * scores.size))
+    return float(np.partition(scores.ravel(), -count)[-count:].mean())
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the references are read: the look, and how many of them get turned copies, with mirrored ones or not."""
+
+    look: Look
+    references: int
+    copied: int
+    flipped: bool
+    notices: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many pictures will be read, copies counted."""
+        return self.references + self.copied * (TURNS * (1 + self.flipped) - 1)
+
+    def views(self, index: int, reference: Pixels) -> list[Floats]:
+        """Patches of a reference and of its turned copies."""
+        if index >= self.copied:
+            return self.look.grids([reference])
+        seen = [reference, np.ascontiguousarray(reference[:, ::-1])] if self.flipped else [reference]
+        longest = 2 * self.look.size
+        return self.look.grids([view for one in seen for view in (one, *turned_copies(one, longest))])
+
+
+def _plan(references: Sequence[Pixels], backbone: Backbone, pose: Pose) -> _Plan:
+    count = len(references)
+    told = pose != "auto" or count >= UNTOLD
+    turned = pose in ("turned", "flipped") or (
+        pose == "auto" and told and lies_in_any_orientation(references, backbone)
+    )
+    area = usual_area([references[index] for index in range(min(count, UNTOLD))]) if turned or not told else 0.0
+    copied = min(count, MOST_TURNED) if turned else count if pose == "auto" and count <= FEW else 0
+    size = round(backbone.size * FINER) if turned else backbone.size
+    notice = f"parts lie {'turned or flipped over' if pose == 'flipped' else 'turned'}: turned copies learnt"
+    return _Plan(Look(backbone, size, area), count, copied, pose == "flipped", (notice,) if turned else ())
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Whole references against the bank without their own rows: distances and nearest rows, summed up by row."""
+
+    grids: dict[int, Floats]
+    found: dict[int, tuple[Floats, npt.NDArray[np.int64]]]
+    sums: Floats
+    visits: Floats
+
+    @classmethod
+    def of(cls, grids: dict[int, Floats], bank: Floats, owner: npt.NDArray[np.int64]) -> _Judged:
+        found = {}
+        if len(grids) > 1:
+            found = {index: nearest(rows_of(grid), bank, among=owner != index) for index, grid in grids.items()}
+        sums, visits = np.zeros((2, len(bank)), np.float32)
+        for distances, rows in found.values():
+            np.add.at(sums, rows, distances)
+            np.add.at(visits, rows, 1)
+        return cls(grids, found, sums, visits)
+
+    def usual(self, without: int | None = None) -> Floats:
+        """How much farther than on average good parts lie from each row, drawn to 0 where little is known."""
+        sums, visits, count = self.sums.copy(), self.visits.copy(), len(self.found)
+        if without is not None:
+            distances, rows = self.found[without]
+            np.subtract.at(sums, rows, distances)
+            np.subtract.at(visits, rows, 1)
+            count -= 1
+        mean = sums.sum() / max(visits.sum(), 1)
+        believed = count / (count + PRIOR_REFERENCES)
+        usual: Floats = believed * ((sums + PRIOR_VISITS * mean) / (visits + PRIOR_VISITS) - mean)
+        return usual.astype(np.float32)
+
+
+def _normal_range(detector: FewShot, references: Sequence[Pixels], judged: _Judged) -> Calibration:
+    if not judged.found:
+        (grid,) = judged.grids.values()
+        copies = [detector.score(copy).image_score for copy in moved_copies(references[0])]
+        own = own_distances(grid)
+        return from_copies(copies, float(np.quantile(detector.look.smooth(own, references[0]), 0.99)))
+    scores = []
+    for index, (distances, rows) in judged.found.items():
+        grid = judged.grids[index]
+        beyond = _beyond(distances, judged.usual(index)[rows], grid)
+        scores.append(hottest(detector.look.smooth(beyond, references[index])))
+    return from_left_out(scores)
+
+
+def _beyond(distances: Floats, usual: Floats, grid: Floats) -> Floats:
+    beyond: Floats = np.maximum(distances - usual, 0).reshape(grid.shape[:2])
+    return beyond
+
+
+def _nothing(normals: int) -> Calibration:
+    """The range of a detector that is being fitted."""
+    return Calibration(1.0, 1.0, 1.0, 1.0, "", normals)
