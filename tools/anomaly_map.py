@@ -22,7 +22,7 @@ COMPARABLE = 0.7  # share of the part beyond the normal range from which on it i
 
 def regions(found: AnomalyMap) -> list[Region]:
     """Places above the normal range, strongest first: connected, at least 0.03 % of the picture, at most five."""
-    limit = found.calibration.limit
+    limit = found.calibration.pixel_limit
     if not found.above_normal:
         return []
     height, width = found.scores.shape
@@ -41,7 +41,7 @@ def regions(found: AnomalyMap) -> list[Region]:
 
 def share_beyond(found: AnomalyMap, pixels: Pixels) -> float:
     """Share (0-1) of the part, background left out, that lies beyond the normal range."""
-    return float((found.scores[part_mask(pixels)] > found.calibration.limit).mean())
+    return float((found.scores[part_mask(pixels)] > found.calibration.pixel_limit).mean())
 
 
 def make_anomaly_map(album: Album, detector: Callable[[], Detector]) -> BaseTool:

@@ -26,7 +26,7 @@ def at_most(pixels: Pixels, longest: int = LONGEST) -> Pixels:
 
 def heat_overlay(pixels: Pixels, found: AnomalyMap, places: Sequence[Region]) -> Pixels:
     """Heat of an anomaly map over the part, with boxes; nothing is coloured below the limit."""
-    return heat_in_limits(pixels, found.scores / np.float32(found.calibration.limit), places)
+    return heat_in_limits(pixels, found.scores / np.float32(found.calibration.pixel_limit), places)
 
 
 def heat_in_limits(pixels: Pixels, scores: Floats, places: Sequence[Region]) -> Pixels:

@@ -8,10 +8,7 @@ from typing import Annotated
 import typer
 
 DEFAULT_HOME = Path("~/.flawlens")
-DETECTOR_HELP = (
-    "few-shot (the default), patchcore, winclip[:MODEL[@WEIGHTS]], anomalyclip:CHECKPOINT or anomalib:PATH;"
-    " `flawlens detectors list` says what each needs."
-)
+DETECTOR_HELP = "few-shot (the default), patchcore, winclip, anomalyclip:FILE or anomalib:FILE; see `detectors list`."
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Backbone = Annotated[str, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")]

@@ -33,6 +33,12 @@ class Calibration:
     method: str
     normals: int
     left_out: tuple[float, ...] = ()
+    map_limit: float | None = None
+
+    @property
+    def pixel_limit(self) -> float:
+        """Where a pixel of the map leaves the normal range: `limit`, unless the map has units of its own."""
+        return self.limit if self.map_limit is None else self.map_limit
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Calibration:
@@ -65,9 +71,8 @@ class Calibration:
 class AnomalyMap:
     """Anomaly scores of one picture.
 
-    `scores` is (H, W) float32 at the picture's own size, `image_score` the raw score of the whole picture, never above
-    the peak of the map at the size it was made (both in the detector's units), `detector` its name. Nothing is
-    normalised per picture.
+    `scores` is (H, W) float32 at the picture's own size, `image_score` the raw score of the whole picture, both in
+    the detector's units, `detector` its name. Nothing is normalised per picture.
     """
 
     scores: Floats

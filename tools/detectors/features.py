@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 ASSET = Path(__file__).parent / "assets" / "efficientnet_lite0.onnx"
 ASSET_SHA256 = "a203e167e3af3d03f584662646429a931ed4b8649d1ed0ec86c231fe8b3c8d76"
 MOST_CHANNELS = 128  # of an array that OpenCV takes
-FINEST = 0.5  # weight of the finest of several depths
 
 
 class BackboneError(Exception):
@@ -105,19 +104,20 @@ def patches(pixels: Sequence[Pixels], backbone: Backbone, size: int) -> Floats:
     return np.stack([np.concatenate(_embedded(each), axis=2) for each in zip(*levels, strict=True)])
 
 
-def unit_patches(pixels: Sequence[Pixels], backbone: Backbone, shape: tuple[int, int]) -> Floats:
-    """Patch features (N, h, w, C) float32 of N pictures at `shape` pixels, of unit length at each depth.
+def tempered_patches(pixels: Sequence[Pixels], backbone: Backbone, shape: tuple[int, int], finest: float) -> Floats:
+    """Patch features (N, h, w, C) float32 of N pictures at `shape` pixels, each depth over the root of its length.
 
-    The finest of several depths counts less: it sees grain rather than form.
+    So strong patches count less and faint ones are not blown up. `finest` is the weight of the finest of several
+    depths.
     """
     levels = backbone.levels(np.stack([resized(picture, *shape) for picture in pixels]))
-    return np.stack([np.concatenate(_unit(_embedded(each)), axis=2) for each in zip(*levels, strict=True)])
+    return np.stack([np.concatenate(_tempered(_embedded(each), finest), axis=2) for each in zip(*levels, strict=True)])
 
 
-def _unit(embedded: list[Floats]) -> list[Floats]:
-    weights = [FINEST if len(embedded) > 1 else 1.0, *[1.0] * (len(embedded) - 1)]
-    lengths = [np.linalg.norm(level, axis=2, keepdims=True) + 1e-6 for level in embedded]
-    return [np.float32(w) * level / length for w, level, length in zip(weights, embedded, lengths, strict=True)]
+def _tempered(embedded: list[Floats], finest: float) -> list[Floats]:
+    weights = [finest if len(embedded) > 1 else 1.0, *[1.0] * (len(embedded) - 1)]
+    roots = [np.sqrt(np.linalg.norm(level, axis=2, keepdims=True) + 1e-6) for level in embedded]
+    return [np.float32(w) * level / root for w, level, root in zip(weights, embedded, roots, strict=True)]
 
 
 def _embedded(levels: Sequence[Floats]) -> list[Floats]:

@@ -1,9 +1,9 @@
 """The default detector: nearest normal patches, from one good picture up, without training.
 
-PatchCore's bank (Roth et al., CVPR 2022) with what paid (evals/README.md): features of unit length at each depth, the
-picture's own shape, turned copies of few or loose references (Damm et al., AnomalyDINO, WACV 2025), a background that
-counts half where parts lie turned, distances relative to how far good parts lie from the same row of the bank, and the
-mean of the hottest 0.3 % as the image score.
+PatchCore's bank (Roth et al., CVPR 2022) with what paid (evals/README.md): features over the root of their length at
+each depth, the picture's own shape, finer and turned views of references that lie turned or may do so (Damm et al.,
+AnomalyDINO, WACV 2025) with a background that counts half, distances relative to how far good parts lie from the same
+row of the bank, and the mean of the hottest 0.3 % as the image score.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tools.detectors import AnomalyMap, Calibration, Detector, Fitted, Floats, Pixels, Pose
-from tools.detectors.features import Backbone, unit_patches
-from tools.detectors.held import BANK_ROWS, bank_of, hold, rows_of, thinned
+from tools.detectors.features import Backbone, tempered_patches
+from tools.detectors.held import BANK_ROWS, View, bank_of, hold, rows_of, thinned
 from tools.detectors.nearest import nearest
 from tools.detectors.normal_range import from_copies, from_left_out, moved_copies, own_distances
 from tools.detectors.orientation import TURNS, lies_in_any_orientation, turned_copies, usual_area
@@ -27,8 +27,9 @@ from tools.foreground import part_mask
 from tools.resample import resized, smoothed
 
 HOTTEST = 0.003  # share of the map whose mean is the image score
+FINEST = 0.5  # weight of the finest of several depths: it sees grain rather than form
+FINEST_UNTOLD = 0.2  # grain that one or two references do not tell
 FINER = 1.5  # times the backbone's size, for parts that lie turned
-FEW = 8  # references that get turned copies in any case: they stand in for the parts that were not seen
 MOST_TURNED = 20  # references that get turned copies; more show the turns themselves
 UNTOLD = 3  # references from which on their poses tell whether the product lies turned
 BACKGROUND = 0.5  # weight of what is not the part, where parts lie turned
@@ -44,32 +45,31 @@ SIGMA = 4.0  # pixels of that map, PatchCore section 3.3
 class Look:
     """How a picture becomes patches: `size` in pixels, `area` (0-1) of the picture that a part usually takes.
 
-    `area` is 0 where the background counts like the part.
+    `area` is 0 where the background counts like the part; `finest` is the weight of the finest depth.
     """
 
     backbone: Backbone
     size: int
     area: float
+    finest: float
 
-    def grids(self, pictures: Sequence[Pixels]) -> list[Floats]:
-        """Patch features (h, w, C) of each picture, of unit length at each depth, less for the background."""
-        found: list[Floats] = []
+    def views(self, pictures: Sequence[Pixels]) -> list[View]:
+        """Patch features of each picture, less for the background, of which some are held."""
+        found: list[View] = []
         for shape, alike in groupby(pictures, lambda one: self._shape(one, self.size, self.backbone.step)):
             group = list(alike)
-            for grid, pixels in zip(unit_patches(group, self.backbone, shape), group, strict=True):
-                found.append(grid * self._weights(pixels, *grid.shape[:2]) if self.area else grid)
+            for grid, pixels in zip(tempered_patches(group, self.backbone, shape, self.finest), group, strict=True):
+                found.append(self._view(grid, pixels))
         return found
 
-    def worth_holding(self, grid: Floats) -> Floats:
-        """Rows (M, C) of a grid: all of the part, and some of a background that counts less."""
-        rows = rows_of(grid)
-        if not self.area:
-            return rows
-        lengths = np.linalg.norm(rows, axis=1)
-        background = lengths < 0.9 * lengths.max()
-        background[::SOME] = False
-        kept: Floats = rows[~background]
-        return kept
+    def _view(self, grid: Floats, pixels: Pixels) -> View:
+        beside = self._background(pixels, *grid.shape[:2])
+        if beside is None:
+            return View(grid, rows_of(grid))
+        grid[beside] *= np.float32(BACKGROUND)
+        left_out = beside.ravel().copy()
+        left_out[::SOME] = False
+        return View(grid, rows_of(grid)[~left_out])
 
     def smooth(self, distances: Floats, pixels: Pixels) -> Floats:
         """Distances of a grid as a smoothed map of about 256 x 256 pixels in the picture's shape."""
@@ -82,13 +82,16 @@ class Look:
         ratio = min(max(np.sqrt(height / width), 0.5), 2.0)
         return round(size * ratio / step) * step, round(size / ratio / step) * step
 
-    def _weights(self, pixels: Pixels, height: int, width: int) -> Floats:
+    def _background(self, pixels: Pixels, height: int, width: int) -> npt.NDArray[np.bool_] | None:
+        """Cells (h, w) beside the part and its surroundings, None where the part does not stand out as usual."""
+        if not self.area:
+            return None
         part = part_mask(pixels)
         if not self.area / 2 < part.mean() < 2 * self.area:
-            return np.ones((height, width, 1), np.float32)
-        small = resized(part.astype(np.float32), MAP_SIDE, MAP_SIDE)
+            return None
+        small = _whole(resized(part.astype(np.float32), MAP_SIDE, MAP_SIDE))
         reached = np.asarray(cv2.dilate(small, np.ones((REACH, REACH), np.uint8)), np.float32)
-        return np.where(resized(reached, height, width) > 0.1, np.float32(1), np.float32(BACKGROUND))[..., None]
+        return resized(reached, height, width) <= 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,7 @@ class FewShot:
 
     def score_batch(self, pictures: Sequence[Pixels]) -> list[AnomalyMap]:
         """The maps of several pictures; those of one shape go through the backbone together."""
-        return [self._mapped(grid, one) for grid, one in zip(self.look.grids(pictures), pictures, strict=True)]
+        return [self._mapped(view.grid, one) for view, one in zip(self.look.views(pictures), pictures, strict=True)]
 
     def _mapped(self, grid: Floats, pixels: Pixels) -> AnomalyMap:
         distances, rows = nearest(rows_of(grid), self.bank)
@@ -116,8 +119,8 @@ class FewShot:
 
     def fitted(self) -> Fitted:
         """Bank, usual distances, look and calibration."""
-        settings = {"size": self.look.size, "area": self.look.area, "calibration": self.calibration.plain()}
-        return Fitted({"bank": self.bank, "usual": self.usual}, settings)
+        look = {"size": self.look.size, "area": self.look.area, "finest": self.look.finest}
+        return Fitted({"bank": self.bank, "usual": self.usual}, {**look, "calibration": self.calibration.plain()})
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class FewShotMethod:
         if not references:
             return SelfSimilarity(self.backbone)
         plan = _plan(references, self.backbone, pose)
-        held = hold(references, plan.views, plan.count, self.seed, plan.look.worth_holding)
+        held = hold(references, plan.views, plan.count, self.seed)
         bank, owner = thinned(held, BANK_ROWS, self.seed)
         judged = _Judged.of(held.whole, bank, owner)
         detector = FewShot(bank, judged.usual(), plan.look, _nothing(len(references)))
@@ -153,8 +156,17 @@ class FewShotMethod:
         settings, bank, usual = fitted.settings, bank_of(fitted), fitted.arrays["usual"]
         if usual.shape != bank.shape[:1]:
             raise ValueError(f"{len(bank)} rows, but usual distances of shape {usual.shape}")
-        look = Look(self.backbone, settings["size"], settings["area"])
+        look = Look(self.backbone, settings["size"], settings["area"], settings["finest"])
         return FewShot(bank, usual, look, Calibration.of(settings))
+
+
+def _whole(part: Floats) -> Floats:
+    """The part with its gaps and missing pieces: its convex hull."""
+    filled = np.zeros(part.shape, np.float32)
+    points = cv2.findNonZero((part > 0.5).astype(np.uint8))
+    if points is not None:
+        cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
+    return filled
 
 
 def hottest(scores: Floats) -> float:
@@ -178,26 +190,29 @@ class _Plan:
         """How many pictures will be read, copies counted."""
         return self.references + self.copied * (TURNS * (1 + self.flipped) - 1)
 
-    def views(self, index: int, reference: Pixels) -> list[Floats]:
+    def views(self, index: int, reference: Pixels) -> list[View]:
         """Patches of a reference and of its turned copies."""
         if index >= self.copied:
-            return self.look.grids([reference])
+            return self.look.views([reference])
         seen = [reference, np.ascontiguousarray(reference[:, ::-1])] if self.flipped else [reference]
         longest = 2 * self.look.size
-        return self.look.grids([view for one in seen for view in (one, *turned_copies(one, longest))])
+        return self.look.views([view for one in seen for view in (one, *turned_copies(one, longest))])
 
 
 def _plan(references: Sequence[Pixels], backbone: Backbone, pose: Pose) -> _Plan:
+    """Parts that lie turned, or may do so as far as one or two of them tell, are read finer and with turned copies."""
     count = len(references)
     told = pose != "auto" or count >= UNTOLD
     turned = pose in ("turned", "flipped") or (
         pose == "auto" and told and lies_in_any_orientation(references, backbone)
     )
     area = usual_area([references[index] for index in range(min(count, UNTOLD))]) if turned or not told else 0.0
-    copied = min(count, MOST_TURNED) if turned else count if pose == "auto" and count <= FEW else 0
-    size = round(backbone.size * FINER) if turned else backbone.size
+    loose = turned or area > 0
+    size = round(backbone.size * FINER) if loose else backbone.size
     notice = f"parts lie {'turned or flipped over' if pose == 'flipped' else 'turned'}: turned copies learnt"
-    return _Plan(Look(backbone, size, area), count, copied, pose == "flipped", (notice,) if turned else ())
+    copied = min(count, MOST_TURNED) if loose else 0
+    look = Look(backbone, size, area, FINEST if told else FINEST_UNTOLD)
+    return _Plan(look, count, copied, pose == "flipped", (notice,) if turned else ())
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,21 +26,23 @@ class Held:
     notices: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class View:
+    """Patches of one picture: all of them as a `grid` (h, w, C), and the `rows` (M, C) that are worth holding."""
+
+    grid: Floats
+    rows: Floats
+
+
 def rows_of(grid: Floats) -> Floats:
     """The patches (h * w, C) of a grid (h, w, C)."""
     return grid.reshape(-1, grid.shape[-1])
 
 
-def hold(
-    references: Sequence[Pixels],
-    grids: Callable[[int, Pixels], Sequence[Floats]],
-    count: int,
-    seed: int,
-    rows_of: Callable[[Floats], Floats] = rows_of,
-) -> Held:
-    """Read the references once, in order; `grids` gives each one's patch features (h, w, C), its own view first.
+def hold(references: Sequence[Pixels], views: Callable[[int, Pixels], Sequence[View]], count: int, seed: int) -> Held:
+    """Read the references once, in order; `views` gives each one's patch features, as it lies first.
 
-    `count` is how many grids there will be: it settles the share of each that is held, so memory does not grow.
+    `count` is how many views there will be: it settles the share of each that is held, so memory does not grow.
     """
     random = np.random.default_rng(seed)
     every = -(-len(references) // MOST_WHOLE)
@@ -50,11 +52,10 @@ def hold(
     whole: dict[int, Floats] = {}
     owner: list[int] = []
     for index in range(len(references)):
-        found = grids(index, references[index])
+        found = views(index, references[index])
         if index % every == 0:
-            whole[index] = found[0].copy()
-        for grid in found:
-            patches = rows_of(grid)
+            whole[index] = found[0].grid.copy()
+        for patches in (view.rows for view in found):
             kept = np.sort(random.permutation(len(patches))[:most])
             rows.append(patches[kept])
             owner += [index] * len(kept)

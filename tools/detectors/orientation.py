@@ -19,11 +19,12 @@ from tools.foreground import part_mask
 from tools.resample import resized
 
 TURNS = 12
-COMPARED = 4  # references, and no fewer than 3: two can lie alike by chance
+COMPARED = 8  # references, and no fewer than 3: two can lie alike by chance
 COMPARED_SIZE = 128  # pixels a side: enough to tell, at a quarter of the cost
 EXPLAINED = 0.8  # loose products were measured at 0.47 to 0.83 of their distance, fixed ones at 0.86 to 1.0
-EXPLAINED_APART = 0.85  # where the parts' outlines do not lie on each other either
-OVERLAP = 0.5  # of outlines; loose parts were measured at 0.18 to 0.42, fixed ones at 0.58 to 1.0
+EXPLAINED_APART = 0.88  # where the parts' outlines do not lie on each other either
+OVERLAP = 0.58  # of outlines; loose parts were measured at 0.15 to 0.52, fixed ones at 0.66 to 1.0
+CLEAR = 2.7  # standard deviations of the background between its colour and the part's
 ALIKE = 1.6  # ratio of the parts' areas up to which their outlines are believed
 
 
@@ -57,9 +58,18 @@ def lies_in_any_orientation(references: Sequence[Pixels], backbone: Backbone) ->
 
 
 def usual_area(references: Sequence[Pixels]) -> float:
-    """Share of the picture that the parts take, 0 where they do not stand out from an even background alike."""
-    areas = [float(part_mask(reference).mean()) for reference in references]
+    """Share of the picture that the parts take, 0 where they do not stand out clearly from an even background alike."""
+    areas = [_clear_area(reference) for reference in references]
     return float(np.mean(areas)) if max(areas) < min(1.0, ALIKE * min(areas)) else 0.0
+
+
+def _clear_area(pixels: Pixels) -> float:
+    part = part_mask(pixels)
+    if part.all():
+        return 1.0
+    inside, outside = pixels[part].astype(np.float32), pixels[~part].astype(np.float32)
+    contrast = float(np.linalg.norm(inside.mean(axis=0) - outside.mean(axis=0)))
+    return float(part.mean()) if contrast > CLEAR * float(np.sqrt(outside.var(axis=0).sum())) else 0.0
 
 
 def _lie_apart(references: Sequence[Pixels]) -> bool:

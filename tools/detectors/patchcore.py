@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tools.detectors import AnomalyMap, Calibration, Detector, Fitted, Floats, Pixels, Pose
 from tools.detectors.features import Backbone, patches
-from tools.detectors.held import BANK_ROWS, bank_of, hold, rows_of, thinned
+from tools.detectors.held import BANK_ROWS, View, bank_of, hold, rows_of, thinned
 from tools.detectors.nearest import nearest
 from tools.detectors.normal_range import from_copies, from_left_out, moved_copies, own_distances
 from tools.detectors.self_similarity import SelfSimilarity
@@ -79,13 +79,17 @@ class PatchCoreMethod:
         if not references:
             return SelfSimilarity(self.backbone)
         count, cells = len(references), (self.size // 8) ** 2
-        held = hold(references, lambda _, one: list(patches([one], self.backbone, self.size)), count, self.seed)
+        held = hold(references, lambda _, one: [self._view(one)], count, self.seed)
         full = count <= FULL_BANK_UP_TO
         rows = FULL_BANK_UP_TO * cells if full else min(BANK_ROWS, int(len(held.rows) * CORESET))
         bank, owner = thinned(held, rows, self.seed)
         calibration = _normal_range(self, references, held.whole, bank, owner)
         method = "; ".join([calibration.method, *held.notices])
         return PatchCore(bank, self.backbone, self.size, replace(calibration, normals=count, method=method))
+
+    def _view(self, reference: Pixels) -> View:
+        grid = patches([reference], self.backbone, self.size)[0]
+        return View(grid, rows_of(grid))
 
     def restored(self, fitted: Fitted) -> PatchCore:
         """The detector with this bank."""
@@ -112,4 +116,6 @@ def _normal_range(
 
 
 def _smooth(distances: Floats, size: int) -> Floats:
-    return smoothed(resized(distances, size, size), SMOOTHING)
+    """The map (size, size); cells are repeated, not interpolated, so that it equals anomalib's."""
+    cell = size // len(distances)
+    return smoothed(np.repeat(np.repeat(distances, cell, axis=0), cell, axis=1), SMOOTHING)
