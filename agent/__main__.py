@@ -124,6 +124,10 @@ def inspect(
     backbone: Annotated[str | None, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")] = None,
     device: Device = "auto",
     language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the answer.")] = "en",
+    notation: Annotated[
+        Literal["bbox", "contour", "highlight", "mask", "heatmap"],
+        typer.Option(help="How an anomaly map is drawn for a model and for the trace."),
+    ] = "heatmap",
     audit: Annotated[Switch, typer.Option(help="Ask for the evidence against the verdict.")] = "on",
     cot: Annotated[Switch, typer.Option(help="Ask the model to think aloud before a call.")] = "on",
     turns: Annotated[int, typer.Option(help="Most turns of the planner.", min=1, max=50)] = 10,
@@ -142,7 +146,7 @@ def inspect(
 
     about = None if topic == "auto" else topic
     inspection = Inspection(image, _pictures(reference or []), product, question, about)
-    procedure = Procedure(turns, tokens, seconds, audit == "on", cot == "on", language)
+    procedure = Procedure(turns, tokens, seconds, audit == "on", cot == "on", language, notation=notation)
     chosen = make_planner(
         planner,
         hub=hub,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from tools.evidence import Evidence
+from tools.evidence import Evidence, Notation
 from tools.image import Box
 
 Verdict = Literal["normal", "defective", "uncertain"]
@@ -44,7 +44,8 @@ class Procedure:
     Budgets: `turns` of the planner, `tokens` that it may generate in all, `seconds` of wall clock. `audit`: ask for the
     evidence against the verdict before it counts. `reasoning`: ask for steps of thought in words before a call.
     `detector_weight` (0-1) is the detector's share when its log-odds and the planner's are combined, `review` the fused
-    probabilities between which the verdict is uncertain; a product's profile may hold others.
+    probabilities between which the verdict is uncertain; a product's profile may hold others. `notation` is how a map
+    is drawn for a model.
     """
 
     turns: int = 10
@@ -55,6 +56,7 @@ class Procedure:
     language: Language = "en"
     detector_weight: float = 0.5
     review: tuple[float, float] = REVIEW_BAND
+    notation: Notation = "heatmap"
 
 
 def _ordered(box: list[float]) -> list[float]:

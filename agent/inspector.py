@@ -170,7 +170,15 @@ class Inspector:
         from tools import MOST_CALLS, OF_THE_OBJECT, toolbox
 
         inspection, topic, procedure = case.inspection, case.topic, case.procedure
-        tools = toolbox(album, lambda: self._detector(case), self.knowledge, inspection.product, procedure.language)
+        tools = toolbox(
+            album,
+            lambda: self._detector(case),
+            self.knowledge,
+            inspection.product,
+            procedure.language,
+            notation=procedure.notation,
+            mm_per_pixel=case.profile.mm_per_pixel if case.profile else None,
+        )
         submit = submit_tool
         if topic == "object":
             tools, submit = [tool for tool in tools if tool.name in OF_THE_OBJECT], answer_tool
@@ -181,7 +189,11 @@ class Inspector:
             task=task_message(inspection, topic, procedure),
             study=study_calls(inspection, topic, self.knowledge),
             survey=survey_calls(inspection) if topic == "defects" else (),
-            most_calls={**MOST_CALLS, "compare_with_reference": len(album.references)},
+            most_calls={
+                **MOST_CALLS,
+                "compare_with_reference": len(album.references),
+                "find_similar_normals": int(len(album.references) > 1),
+            },
             procedure=procedure,
         )
 

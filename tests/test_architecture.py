@@ -92,7 +92,8 @@ def test_every_tool_and_every_argument_is_described(tmp_path: Path) -> None:
     save_image(tmp_path / "part.png", np.full((8, 8, 3), 90, np.uint8))
     album = Album(tmp_path, load_image(tmp_path / "part.png"))
     tools = toolbox(album, lambda: pytest.fail("not called"), KnowledgeBase(tmp_path), None)
-    assert [tool.name for tool in tools] == ["anomaly_map", "compare_with_reference", "zoom", "search_knowledge"]
+    looks = ["anomaly_map", "find_similar_normals", "compare_with_reference", "zoom", "enhance", "measure"]
+    assert [tool.name for tool in tools] == [*looks, "search_knowledge"]
     for tool in [*tools, submit_tool]:
         assert len(tool.description) > 80, tool.name
         for name, argument in tool.args.items():

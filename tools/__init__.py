@@ -12,24 +12,50 @@ if TYPE_CHECKING:
     from knowledge_base.store import KnowledgeBase
     from tools.album import Album
     from tools.detectors import Detector
+    from tools.evidence import Notation
 
-OF_THE_OBJECT = ("zoom", "search_knowledge")  # tools that help with questions about the object itself
-MOST_CALLS = {"anomaly_map": 1, "zoom": 6, "search_knowledge": 4}  # how often a tool is of use in one run
+OF_THE_OBJECT = (
+    "zoom",
+    "enhance",
+    "measure",
+    "search_knowledge",
+)  # they help with questions about the object
+MOST_CALLS = {  # how often a tool is of use in one run
+    "anomaly_map": 1,
+    "find_similar_normals": 1,
+    "zoom": 6,
+    "enhance": 4,
+    "measure": 6,
+    "search_knowledge": 4,
+}
 
 
 def toolbox(
-    album: Album, detector: Callable[[], Detector], knowledge: KnowledgeBase, product: str | None, language: str = "en"
+    album: Album,
+    detector: Callable[[], Detector],
+    knowledge: KnowledgeBase,
+    product: str | None,
+    language: str = "en",
+    *,
+    notation: Notation = "heatmap",
+    mm_per_pixel: float | None = None,
 ) -> Sequence[BaseTool]:
     """Every tool of one run, closed over its pictures; a new tool is one file and one line here."""
     from tools.anomaly_map import make_anomaly_map
     from tools.compare import make_compare
+    from tools.enhance import make_enhance
+    from tools.measure import make_measure
     from tools.search_knowledge import make_search_knowledge
+    from tools.similar import make_find_similar_normals
     from tools.zoom import make_zoom
 
     tools = [
-        make_anomaly_map(album, detector),
+        make_anomaly_map(album, detector, notation),
+        make_find_similar_normals(album),
         make_compare(album),
         make_zoom(album),
+        make_enhance(album),
+        make_measure(album, mm_per_pixel),
         make_search_knowledge(knowledge, product, language),
     ]
     for tool in tools:

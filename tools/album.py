@@ -37,7 +37,7 @@ class View:
 
 
 class Album:
-    """Views by id: `part`, `reference_1`, ..., and every crop that `keep` was given."""
+    """Views by id: `part`, `reference_1`, ..., and every view that `keep` was given."""
 
     def __init__(self, folder: Path, part: LoadedImage, references: Sequence[LoadedImage] = ()) -> None:
         self.folder = folder
@@ -61,9 +61,9 @@ class Album:
             raise ToolError(f"there is no image {name!r}; the images are: {', '.join(self.views)}")
         return self.views[name]
 
-    def keep(self, view: View) -> str:
-        """Register a crop and return its id."""
-        name = f"crop_{sum(key.startswith('crop_') for key in self.views) + 1}"
+    def keep(self, view: View, kind: str = "crop") -> str:
+        """Register a crop, or a view of another kind, and return its id."""
+        name = f"{kind}_{sum(key.startswith(f'{kind}_') for key in self.views) + 1}"
         self.views[name] = view
         return name
 

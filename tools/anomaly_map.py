@@ -10,10 +10,10 @@ from langchain_core.tools import BaseTool, tool
 
 from tools.album import Album
 from tools.detectors import AnomalyMap, Detector, Pixels
-from tools.drawing import heat_overlay
-from tools.evidence import Evidence, Region
+from tools.evidence import Evidence, Notation, Region
 from tools.foreground import part_mask
 from tools.image import Box
+from tools.notation import CAVEATS, drawn
 
 MOST_REGIONS = 5
 SMALLEST_REGION = 0.0003  # of the picture's area
@@ -44,7 +44,7 @@ def share_beyond(found: AnomalyMap, pixels: Pixels) -> float:
     return float((found.scores[part_mask(pixels)] > found.calibration.pixel_limit).mean())
 
 
-def make_anomaly_map(album: Album, detector: Callable[[], Detector]) -> BaseTool:
+def make_anomaly_map(album: Album, detector: Callable[[], Detector], notation: Notation = "heatmap") -> BaseTool:
     """The tool over this run's part; `detector` is called at the first use, since fitting takes time."""
 
     @tool(response_format="content_and_artifact")
@@ -62,11 +62,11 @@ def make_anomaly_map(album: Album, detector: Callable[[], Detector]) -> BaseTool
         places = regions(found)
         evidence = Evidence(
             tool="anomaly_map",
-            finding=_finding(found, places),
+            finding=_finding(found, places) + (f" {CAVEATS[notation]}" if places else ""),
             above_normal=found.above_normal,
             regions=places,
             numbers=_numbers(found),
-            files=[album.save("anomaly_map", heat_overlay(album.part, found, places))],
+            files=[album.save("anomaly_map", drawn(album.part, found, places, notation))] if places else [],
         )
         return evidence.finding, evidence
 
@@ -97,6 +97,8 @@ def _finding(found: AnomalyMap, places: list[Region]) -> str:
     source = f"{found.detector}; normal range from {range_.method}"
     strength = "" if range_.normals else " Weaker evidence: no reference was given."
     ratio = found.image_score / range_.limit
+    if not places and found.above_normal:
+        return f"The whole picture lies at {ratio:.2f} times the limit, but no place stands out ({source}).{strength}"
     if not places:
         return f"Nothing above the normal range: peak {ratio:.2f} of the limit ({source}).{strength}"
     listed = "; ".join(

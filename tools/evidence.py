@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tools.image import Box
+
+Notation = Literal["bbox", "contour", "highlight", "mask", "heatmap"]  # how a map is drawn for a model
 
 
 class ToolError(Exception):

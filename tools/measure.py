@@ -1,83 +1,125 @@
-"""Measurements of the mark in a box: size, shape, brightness, colour, and words for them."""
+"""Tool `measure`: length, width, area, angle and number of the marks in a box, in pixels and millimetres."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-import numpy.typing as npt
+from langchain_core.tools import BaseTool, tool
+from pydantic import BaseModel, Field
 
+from tools.album import Album
 from tools.detectors import Floats, Pixels
-from tools.foreground import part_mask
+from tools.drawing import RED, at_most
+from tools.evidence import Evidence, Region
 from tools.image import Box
-from tools.resample import smoothed, to_lab
+from tools.mark import marks
+from tools.zoom import BOX, checked_box
 
-RING = 0.5  # of the box's sides: how far the surroundings reach
-FAINT = 3.0  # Lab distance under which nothing stands out
-HUES = (("greenish", "reddish"), ("bluish", "yellowish"))
-HUE_SHIFT = 6.0
-BRIGHTNESS_SHIFT = 12.0  # grey levels
+ALIKE = (0.5, 2.0)  # times the median area: components that count as like ones
+LEAST_AREA = 4  # pixels
 
 
-def measure(pixels: Pixels, box: Box) -> dict[str, float | str]:
-    """Measure the most different patch in `box` of an RGB picture (H, W, 3) against a ring around it.
+class MeasureArguments(BaseModel):
+    """Where to measure."""
 
-    Numbers carry their units in their names; `looks` names shape, tone and hue, `described` says it all in words.
-    """
-    height, width = pixels.shape[:2]
-    x0, y0, x1, y1 = box.pixels(height=height, width=width)
-    left, top = max(0, x0 - round(RING * (x1 - x0))), max(0, y0 - round(RING * (y1 - y0)))
-    right, bottom = x1 + round(RING * (x1 - x0)), y1 + round(RING * (y1 - y0))
-    lab = smoothed(to_lab(pixels[top:bottom, left:right]), 0.8)
-    inside = np.zeros(lab.shape[:2], np.bool_)
-    inside[y0 - top : y1 - top, x0 - left : x1 - left] = True
-    ring = lab[~inside] if (~inside).any() else lab[inside]
-    mark = _mark(lab, np.median(ring, axis=0), inside)
-    on_part = float(part_mask(pixels)[y0:y1, x0:x1].mean())
-    return _described(lab, ring, mark, pixels.shape[:2], on_part)
+    image: str = Field(default="part", description="id of an image of this run: part, reference_1, ..., crop_1, ...")
+    box: list[float] = Field(min_length=4, max_length=4, description=f"{BOX}, a little larger than what to measure")
 
 
-def _mark(lab: Floats, surroundings: Floats, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The largest connected patch in the box that differs from the surroundings more than the rest does (Otsu)."""
-    distance = np.linalg.norm(lab - surroundings, axis=2) * inside
-    grey = np.clip(distance * 2, 0, 255).astype(np.uint8)
-    _, split = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(split)
-    if count < 2:
-        return inside
-    return np.asarray(labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()))
+@dataclass(frozen=True)
+class Shape:
+    """One component in pixels of the original: sides of its smallest rectangle, area, angle of its long side."""
+
+    length: float
+    width: float
+    area: int
+    angle: float
+    outline: np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
 
-def _described(
-    lab: Floats, ring: Floats, mark: npt.NDArray[np.bool_], whole: tuple[int, ...], on_part: float
-) -> dict[str, float | str]:
-    points = np.argwhere(mark)[:, ::-1].astype(np.float32)
-    sides = sorted(side + 1 for side in cv2.minAreaRect(points)[1])
-    shift = (np.median(lab[mark], axis=0) - np.median(ring, axis=0)).astype(np.float32)
-    contrast = float(np.linalg.norm(shift))
+def make_measure(album: Album, mm_per_pixel: float | None = None) -> BaseTool:
+    """The tool over this run's pictures; `mm_per_pixel` is the product's scale where it is known."""
+
+    @tool(args_schema=MeasureArguments, response_format="content_and_artifact")
+    def measure(box: list[float], image: str = "part") -> tuple[str, Evidence]:
+        """Measure what stands out in a box: length, width, area and angle of the largest mark, and how many are alike.
+
+        Use it for sizes that a limit or a count depends on: a scratch's length, the holes of a row. Angles are those
+        of the long side against the picture's horizontal, counter-clockwise, 0-180 degrees. Millimetres are given when
+        the product was enrolled with a scale, and hold for pictures of that scale only.
+        """
+        view = album.view(image).inside(checked_box(box))
+        found = shapes(view.original.pixels, view.box)
+        place = f"box {[round(edge) for edge in view.box]} of {view.source}"
+        if not found:
+            finding = f"In {place} nothing stands out from its surroundings: nothing to measure."
+            return finding, Evidence(tool="measure", finding=finding, numbers={"like_components": 0.0})
+        numbers = _numbers(found, mm_per_pixel if view.source == "part" else None)
+        drawing = album.save("measured", _drawn(view.original.pixels, found))
+        finding = f"In {place}: {_words(numbers)}."
+        region = Region(box=view.box, score=0.0, numbers=numbers)
+        return finding, Evidence(tool="measure", finding=finding, regions=[region], numbers=numbers, files=[drawing])
+
+    return measure
+
+
+def shapes(pixels: Pixels, box: Box) -> list[Shape]:
+    """The components in `box` that stand out from its surroundings, largest first; none where nothing does."""
+    mask, (left, top) = marks(pixels, box)
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    found = []
+    for outline in outlines:
+        x, y = outline[0, 0]
+        area = int(stats[labels[y, x], cv2.CC_STAT_AREA])
+        if area >= LEAST_AREA:
+            rectangle = cv2.minAreaRect(outline)
+            sides = sorted(side + 1 for side in rectangle[1])
+            angle = _angle(np.asarray(cv2.boxPoints(rectangle), np.float32))
+            found.append(Shape(sides[1], sides[0], area, angle, np.asarray(outline + np.array([left, top]), np.int32)))
+    return sorted(found, key=lambda shape: -shape.area)
+
+
+def _angle(corners: Floats) -> float:
+    """Degrees of the long side, counter-clockwise from the horizontal, 0-180."""
+    one, other = corners[1] - corners[0], corners[2] - corners[1]
+    x, y = one if np.hypot(*one) >= np.hypot(*other) else other
+    return float(np.degrees(np.arctan2(-y, x)) % 180)
+
+
+def _numbers(found: list[Shape], scale: float | None) -> dict[str, float | str]:
+    largest = found[0]
+    median = float(np.median([shape.area for shape in found]))
+    alike = sum(ALIKE[0] * median <= shape.area <= ALIKE[1] * median for shape in found)
     numbers: dict[str, float | str] = {
-        "length_px": round(sides[1], 1),
-        "width_px": round(sides[0], 1),
-        "elongation": round(sides[1] / sides[0], 2),
-        "area_percent": round(100 * len(points) / (whole[0] * whole[1]), 3),
-        "brightness_change": round(float(shift[0]) * 2.55, 1),
-        "colour_contrast": round(contrast, 1),
-        "on_part": round(on_part, 2),
+        "length_px": round(largest.length, 1),
+        "width_px": round(largest.width, 1),
+        "area_px": float(largest.area),
+        "angle_deg": round(largest.angle, 1),
+        "components": float(len(found)),
+        "like_components": float(alike),
     }
-    looks = _words(sides, float(numbers["area_percent"]), shift, contrast)
-    place = "" if on_part >= 0.5 else ", beside the part"
-    size = f"{sides[1]:.0f} x {sides[0]:.0f} px, {numbers['area_percent']} % of the picture"
-    described = f"{looks}, {size}, brightness {numbers['brightness_change']:+}{place}"
-    return {**numbers, "looks": looks, "described": described}
+    if scale:
+        numbers |= {
+            "length_mm": round(largest.length * scale, 3),
+            "width_mm": round(largest.width * scale, 3),
+            "area_mm2": round(largest.area * scale**2, 4),
+        }
+    return numbers
 
 
-def _words(sides: list[float], area_percent: float, shift: Floats, contrast: float) -> str:
-    if contrast < FAINT:
-        return "no mark that stands out from its surroundings"
-    elongation = sides[1] / sides[0]
-    shape = "thin elongated line" if elongation > 4 else "elongated mark" if elongation > 2 else "compact spot"
-    if area_percent > 4 and elongation <= 4:
-        shape = "broad area"
-    light = shift[0] * 2.55
-    tone = "dark" if light < -BRIGHTNESS_SHIFT else "light" if light > BRIGHTNESS_SHIFT else ""
-    hues = [pair[int(value > 0)] for pair, value in zip(HUES, shift[1:], strict=True) if abs(value) > HUE_SHIFT]
-    return " ".join(filter(None, [tone, *hues, shape]))
+def _words(numbers: dict[str, float | str]) -> str:
+    size = f"{numbers['length_px']} x {numbers['width_px']} px, area {numbers['area_px']:.0f} px"
+    if "length_mm" in numbers:
+        size += f" ({numbers['length_mm']} x {numbers['width_mm']} mm, {numbers['area_mm2']} mm2)"
+    count = f"{numbers['like_components']:.0f} of {numbers['components']:.0f} components are alike in size"
+    return f"the largest mark is {size}, its long side at {numbers['angle_deg']} degrees; {count}"
+
+
+def _drawn(pixels: Pixels, found: list[Shape]) -> Pixels:
+    canvas = np.ascontiguousarray(at_most(pixels)).copy()
+    scale = canvas.shape[1] / pixels.shape[1]
+    lines = [np.round(shape.outline * scale).astype(np.int32) for shape in found]
+    return np.asarray(cv2.drawContours(canvas, lines, -1, RED, 1), np.uint8)

@@ -9,13 +9,14 @@ from tools.album import Album, View
 from tools.detectors import Pixels
 from tools.evidence import Evidence, Region, ToolError
 from tools.image import Box
-from tools.measure import measure
+from tools.mark import measure
 from tools.resample import resized
 
 SHORTEST_SIDE = 28  # pixels; smaller pictures are refused by vision language models
 LARGEST_RATIO = 200
 SHOWN_SIDE = 512  # pixels; crops are enlarged until the longest side reaches this
 LARGEST_ENLARGEMENT = 8
+BOX = "[x0, y0, x1, y1] of that image, x to the right, y downwards"
 LIMITS = "a box is [x0, y0, x1, y1] in 0-1000 of the named image, with x0 < x1 and y0 < y1"
 
 
@@ -23,11 +24,7 @@ class ZoomArguments(BaseModel):
     """What to look at."""
 
     image: str = Field(description="id of an image of this run: part, reference_1, ..., crop_1, ...")
-    box: list[float] = Field(
-        min_length=4,
-        max_length=4,
-        description="[x0, y0, x1, y1] of that image, x to the right, y downwards",
-    )
+    box: list[float] = Field(min_length=4, max_length=4, description=BOX)
 
 
 def make_zoom(album: Album) -> BaseTool:
@@ -42,7 +39,7 @@ def make_zoom(album: Album) -> BaseTool:
         original, area in percent of the picture, brightness change in grey levels (0-255, negative is darker),
         colour, and the share of it that lies on the part (0-1).
         """
-        view = album.view(image).inside(_checked(box))
+        view = album.view(image).inside(checked_box(box))
         crop = enlarged(view)
         name = album.keep(view)
         found = measure(view.original.pixels, view.box)
@@ -56,7 +53,8 @@ def make_zoom(album: Album) -> BaseTool:
     return zoom
 
 
-def _checked(box: list[float]) -> Box:
+def checked_box(box: list[float]) -> Box:
+    """The box; ToolError for edges outside 0-1000 or in the wrong order."""
     x0, y0, x1, y1 = box
     if not (0 <= x0 < x1 <= 1000 and 0 <= y0 < y1 <= 1000):
         raise ToolError(f"the box {box} is not valid: {LIMITS}")

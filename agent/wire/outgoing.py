@@ -168,7 +168,7 @@ def picture_of(message: AnyMessage) -> tuple[str, str] | None:
         return artifact["numbers"]["image"], artifact["numbers"]["image"]
     if not artifact["above_normal"]:
         return None
-    return f"{artifact['tool']} [{artifact['id']}], its regions boxed", artifact["files"][0]
+    return f"{artifact['tool']} [{artifact['id']}]", artifact["files"][0]
 
 
 def _blocks(message: BaseMessage) -> list[Block]:

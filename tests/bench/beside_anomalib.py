@@ -1,8 +1,9 @@
 """Plain PatchCore beside anomalib's own in one process: equal maps, and how long each takes for a picture.
 
-`python tests/bench/beside_anomalib.py --data FOLDER` (extras anomalib and torch). Both have the packaged backbone, 256 px
-and one bank. Maps are compared on pictures of that size; times are from the picture in memory to the map, each with its
-own resizing, in turns, so that a busy machine slows both. anomalib's is its `Patchcore` with pre- and post-processing.
+`python tests/bench/beside_anomalib.py --data FOLDER` (extras anomalib and torch). Both have the packaged backbone, 256
+px and one bank. Maps are compared on pictures of that size; times are from the picture in memory to the map, each with
+its own resizing, in turns, so that a busy machine slows both. anomalib's is its `Patchcore` with pre- and
+post-processing.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from tools.drawing import heat_overlay
 from tools.evidence import Evidence
 from tools.foreground import part_mask
 from tools.image import Box, load_image, save_image
-from tools.measure import measure
+from tools.mark import measure
 
 RANGE = Calibration(limit=10, spread=0.4, freedom=12, certainty=3, method="four references", normals=4)
 

@@ -94,7 +94,7 @@ def pictures_in(messages: list[BaseMessage]) -> list[Image.Image]:
 def test_pictures_are_the_right_ones(home: Path, parts: Path) -> None:
     look = says("", ("zoom", {"image": "part", "box": [400, 100, 800, 500]}))
     _, planner = inspect(home, parts / "scratched.png", parts / "good_1.png", QWEN3_VL, look, submits())
-    reference, part, crop = pictures_in(planner.seen[1])
+    reference, part, _, crop = pictures_in(planner.seen[1])  # the third is the map
     whole = load_image(parts / "scratched.png").pixels
     height, width = whole.shape[:2]
     cut = whole[height // 10 : height // 2, 2 * width // 5 : 4 * width // 5]
