@@ -22,7 +22,7 @@ from tools.detectors.self_similarity import SelfSimilarity
 from tools.image import list_images, load_image
 
 BACKBONE = OnnxBackbone()
-METHODS: dict[str, Method] = {"few-shot": FewShotMethod(BACKBONE), "patchcore": PatchCoreMethod(BACKBONE)}
+METHODS: dict[str, Method] = {"few-shot": FewShotMethod(BACKBONE), "patchcore": PatchCoreMethod(BACKBONE, 256)}
 every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
 
 
@@ -198,7 +198,7 @@ def test_onnx_and_torch_give_the_same_map(brackets: list[Pixels]) -> None:
     other = make_backbone("timm:tf_efficientnet_lite0", "cpu")
     part = draw_part("bracket", "stain", seed=5, size=256).pixels
     assert np.abs(patches([part], BACKBONE, 256) - patches([part], other, 256)).max() < 1e-3
-    one, two = (PatchCoreMethod(backbone).fit(brackets[:2]).score(part) for backbone in (BACKBONE, other))
+    one, two = (PatchCoreMethod(backbone, 256).fit(brackets[:2]).score(part) for backbone in (BACKBONE, other))
     assert np.abs(one.scores - two.scores).max() < 1e-3
     assert one.image_score == pytest.approx(two.image_score, abs=1e-3)
 

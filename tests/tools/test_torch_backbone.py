@@ -14,6 +14,7 @@ import pytest
 from tools.detectors import Floats, Pixels
 from tools.detectors.features import BackboneError, OnnxBackbone, make_backbone
 from tools.detectors.few_shot import FewShotMethod
+from tools.detectors.patchcore import PatchCoreMethod
 
 if not os.environ.get("CI"):
     pytest.importorskip("timm")
@@ -87,6 +88,27 @@ def test_a_detector_works_on_any_of_them(tmp_path: Path) -> None:
     assert "timm:resnet18" in detector.score(bad).detector
 
 
+def test_a_vision_transformer_gives_its_last_tokens_at_any_size_and_detects(tmp_path: Path) -> None:
+    weights = saved(tmp_path / "weights.safetensors", "vit_tiny_patch16_224")
+    backbone = load_torch_backbone("vit_tiny_patch16_224", "cpu", weights)
+    assert (backbone.step, backbone.size) == (16, 512)
+    torch.manual_seed(0)
+    model: Any = timm.create_model("vit_tiny_patch16_224", pretrained=False, dynamic_img_size=True).eval()
+    mean, std = np.array(backbone.mean, np.float32), np.array(backbone.std, np.float32)
+    signal = (pictures(96).astype(np.float32) / 255 - mean) / std
+    with torch.inference_mode():
+        tokens = model.forward_features(torch.from_numpy(signal).permute(0, 3, 1, 2))[:, 1:]
+    (level,) = backbone.levels(pictures(96))
+    assert np.allclose(level.reshape(2, 192, 36).transpose(0, 2, 1), tokens.numpy(), atol=1e-4)
+    good, bad = np.full((90, 70, 3), 120, np.uint8), np.full((90, 70, 3), 120, np.uint8)
+    bad[60:75, 10:25] = 255
+    for method in (FewShotMethod(backbone), PatchCoreMethod(backbone, 128)):
+        found = method.fit([good, good, good]).score(bad)
+        assert found.scores.shape == (90, 70)
+        assert found.above_normal
+    assert method.fit([]).score(bad).detector == "self-similarity efficientnet_lite0-onnx"
+
+
 def test_weights_of_the_local_cache_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     repository = tmp_path / "models--timm--resnet18.a1_in1k"
@@ -115,7 +137,7 @@ def test_weights_that_do_not_fit_or_cannot_be_read_are_refused(tmp_path: Path) -
             load_torch_backbone("resnet34", "cpu", broken)
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convmixer_768_32"])
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "convmixer_768_32"])
 def test_models_without_maps_at_strides_8_and_16_are_refused(name: str) -> None:
     with pytest.raises(BackboneError, match="choose a convolutional model"):
         load_torch_backbone(name, "cpu")

@@ -22,7 +22,7 @@ from tools.detectors.held import BANK_ROWS, View, bank_of, hold, rows_of, thinne
 from tools.detectors.nearest import nearest
 from tools.detectors.normal_range import from_copies, from_left_out, moved_copies, own_distances
 from tools.detectors.orientation import TURNS, lies_in_any_orientation, turned_copies, usual_area
-from tools.detectors.self_similarity import SelfSimilarity
+from tools.detectors.self_similarity import without_references
 from tools.foreground import part_mask
 from tools.resample import resized, smoothed
 
@@ -141,7 +141,7 @@ class FewShotMethod:
         Of more than 51,200 patches a random share of each picture is held; `calibration.method` says so.
         """
         if not references:
-            return SelfSimilarity(self.backbone)
+            return without_references(self.backbone)
         plan = _plan(references, self.backbone, pose)
         held = hold(references, plan.views, plan.count, self.seed)
         bank, owner = thinned(held, BANK_ROWS, self.seed)

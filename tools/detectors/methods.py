@@ -29,7 +29,8 @@ def make_method(spec: str, *, backbone: str = "onnx", device: str = "auto") -> M
     if spec == "patchcore":
         from tools.detectors.patchcore import PatchCoreMethod
 
-        return PatchCoreMethod(make_backbone(backbone, device))
+        chosen = make_backbone(backbone, device)
+        return PatchCoreMethod(chosen, chosen.size)
     if kind.partition("@")[0] == "winclip":
         from tools.detectors.clip.win_clip import ARCHITECTURE, win_clip
 

@@ -46,7 +46,8 @@ def lies_in_any_orientation(references: Sequence[Pixels], backbone: Backbone) ->
     compared = [references[index] for index in range(min(COMPARED, len(references)))]
     if len(compared) < 3:
         return False
-    grids = [patches([one, *turned_copies(one, COMPARED_SIZE)], backbone, COMPARED_SIZE) for one in compared]
+    size = round(COMPARED_SIZE / backbone.step) * backbone.step
+    grids = [patches([one, *turned_copies(one, size)], backbone, size) for one in compared]
     channels = grids[0].shape[-1]
     as_they_lie = turned = 0.0
     for index, grid in enumerate(grids):

@@ -17,7 +17,7 @@ from tools.detectors.features import Backbone, patches
 from tools.detectors.held import BANK_ROWS, View, bank_of, hold, rows_of, thinned
 from tools.detectors.nearest import nearest
 from tools.detectors.normal_range import from_copies, from_left_out, moved_copies, own_distances
-from tools.detectors.self_similarity import SelfSimilarity
+from tools.detectors.self_similarity import without_references
 from tools.resample import resized, smoothed
 
 SMOOTHING = 4.0  # sigma in pixels of the resized picture, PatchCore section 3.3
@@ -58,10 +58,10 @@ class PatchCore:
 
 @dataclass(frozen=True)
 class PatchCoreMethod:
-    """Plain PatchCore with the features of `backbone`; pictures are `size` pixels a side, a multiple of 16."""
+    """Plain PatchCore with the features of `backbone`; pictures are `size` pixels a side, a multiple of its step."""
 
     backbone: Backbone
-    size: int = 256
+    size: int
     seed: int = 0
 
     @property
@@ -77,11 +77,10 @@ class PatchCoreMethod:
         Of more than 51,200 patches (31 MB) a random share of each picture is held; `calibration.method` says so.
         """
         if not references:
-            return SelfSimilarity(self.backbone)
-        count, cells = len(references), (self.size // 8) ** 2
+            return without_references(self.backbone)
+        count = len(references)
         held = hold(references, lambda _, one: [self._view(one)], count, self.seed)
-        full = count <= FULL_BANK_UP_TO
-        rows = FULL_BANK_UP_TO * cells if full else min(BANK_ROWS, int(len(held.rows) * CORESET))
+        rows = len(held.rows) if count <= FULL_BANK_UP_TO else min(BANK_ROWS, int(len(held.rows) * CORESET))
         bank, owner = thinned(held, rows, self.seed)
         calibration = _normal_range(self, references, held.whole, bank, owner)
         method = "; ".join([calibration.method, *held.notices])

