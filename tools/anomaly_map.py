@@ -62,13 +62,13 @@ def make_anomaly_map(album: Album, detector: Callable[[], Detector], notation: N
         places = regions(found)
         evidence = Evidence(
             tool="anomaly_map",
-            finding=_finding(found, places) + (f" {CAVEATS[notation]}" if places else ""),
+            finding=_finding(found, places),
             above_normal=found.above_normal,
             regions=places,
             numbers=_numbers(found),
             files=[album.save("anomaly_map", drawn(album.part, found, places, notation))] if places else [],
         )
-        return evidence.finding, evidence
+        return f"{evidence.finding} {CAVEATS[notation]}" if places else evidence.finding, evidence
 
     return anomaly_map
 

@@ -18,6 +18,7 @@ from langchain_core.tools import BaseTool
 from agent.planners.rules_answer import answer
 from agent.submission import SUBMIT
 from tools.evidence import Evidence, Region
+from tools.image import Box
 
 MOST_LOOKS = 3
 MARGIN = 0.15  # of the box's sides: the surroundings a mark is seen against
@@ -82,14 +83,30 @@ def evidence_in(messages: Sequence[BaseMessage]) -> list[Evidence]:
 
 
 def suspicious(evidence: Sequence[Evidence]) -> list[tuple[str, Region]]:
-    """Regions beyond the normal range with the id of their evidence: the map's, else the comparison's."""
-    for tool in ("anomaly_map", "compare_with_reference"):
-        found = [
-            (item.id, region) for item in evidence if item.tool == tool and item.above_normal for region in item.regions
-        ]
-        if found:
-            return found
-    return []
+    """Regions beyond the normal range with the id of their evidence.
+
+    The map's, each narrowed to what the comparison shows inside it, else the comparison's.
+    """
+    mapped, compared = (_beyond(evidence, tool) for tool in ("anomaly_map", "compare_with_reference"))
+    if not mapped:
+        return compared
+    return [
+        narrower
+        for one in mapped
+        for narrower in [other for other in compared if _inside(other[1].box, one[1].box)] or [one]
+    ]
+
+
+def _beyond(evidence: Sequence[Evidence], tool: str) -> list[tuple[str, Region]]:
+    return [
+        (item.id, region) for item in evidence if item.tool == tool and item.above_normal for region in item.regions
+    ]
+
+
+def _inside(box: Box, other: Box) -> bool:
+    """Whether the middle of a box lies in the other one."""
+    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    return other.x0 <= x <= other.x1 and other.y0 <= y <= other.y1
 
 
 def widened(suspect: tuple[str, Region]) -> list[float]:

@@ -15,10 +15,10 @@ DIFFERS = 4.5
 NOTHING_DIFFERS = -1.5
 BESIDE_THE_PART = -2.5
 NO_VISIBLE_MARK = -0.3
-MAP_BESIDE_A_FIT = 1.0  # weight of the anomaly map once a reference could be laid over the part
 
 Suspect = tuple[str, Region]
 COMPARE = "compare_with_reference"
+MAPS = ("anomaly_map", COMPARE)
 SET_ASIDE = "Set the part aside and have a person look at it [general practice]"
 
 
@@ -85,7 +85,7 @@ def _defect(evidence: Sequence[Evidence], suspect: Suspect, passage: dict[str, A
     area = float(region.numbers.get("area_percent", 0.0))
     severity: Severity = passage["severity"] if passage else "major" if area > 2 else "minor"
     agreeing = [
-        item.id for item in evidence if item.tool == COMPARE and any(_touch(other, region) for other in item.regions)
+        item.id for item in evidence if item.tool in MAPS and any(_touch(other, region) for other in item.regions)
     ]
     cited = [found_by, *agreeing, *([look.id] if look else []), *([passage["evidence"]] if passage else [])]
     sections = passage["sections"] if passage else {}

@@ -17,6 +17,7 @@ from agent.wire.dialect import GENERIC, Dialect
 from tests.agent.conftest import ScriptedPlanner, inspected, says, submits
 
 ZOOM = ("zoom", {"image": "part", "box": [0, 0, 500, 500]})
+LOOKS = ["zoom", "enhance", "measure"]
 NONSENSE = AIMessage('<tool_call>{"name": "zoom", "arguments": {"image": </tool_call>')
 
 
@@ -247,7 +248,7 @@ def test_a_planner_that_used_up_its_time_is_asked_once_more_for_the_answer(
     found = inspected(home, planner, Inspection(parts / "scratched.png"), seconds=100).diagnosis
     assert found is not None
     assert found["outcome"] == "submitted"
-    assert planner.offered == [["zoom", "search_knowledge"], ["submit_diagnosis"]]
+    assert planner.offered == [[*LOOKS, "search_knowledge"], ["submit_diagnosis"]]
 
 
 def test_time_that_is_over_is_an_outcome(home: Path, parts: Path) -> None:
@@ -302,7 +303,7 @@ def test_the_answer_is_asked_for_in_chinese_and_knowledge_comes_in_it(home: Path
 def test_a_question_about_the_object_gets_no_anomaly_tools_and_no_references(home: Path, parts: Path) -> None:
     answer = says("", ("submit_answer", {"answer": "Sheet steel.", "evidence": []}))
     finished, found, planner = run(home, parts, says("", ZOOM), answer, question="What material is this?")
-    assert planner.told[0] == ["zoom", "search_knowledge", "submit_answer"]
+    assert planner.told[0] == [*LOOKS, "search_knowledge", "submit_answer"]
     assert found["answer"] == "Sheet steel."
     assert found["outcome"] == "answered"
     assert (found["verdict"], found["confidence"]) == ("uncertain", 0.0)
@@ -357,7 +358,7 @@ def test_any_langchain_chat_model_is_spoken_to_in_general_terms(home: Path, part
     found = Inspector(home, planner, "other").inspect(inspection).diagnosis
     assert found is not None
     assert found["outcome"] == "submitted"
-    assert planner.told[0] == ["compare_with_reference", "zoom", "search_knowledge"][1:]
+    assert planner.told[0] == [*LOOKS, "search_knowledge"]
     asked = [message for message in planner.seen[0] if isinstance(message, HumanMessage)]
     assert sum("image_url" in block for message in asked for block in message.content) >= 2
 

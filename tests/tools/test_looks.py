@@ -169,6 +169,7 @@ def test_a_good_part_is_never_drawn_on_and_a_finding_carries_its_caveat(tmp_path
     for defect in ("good", "stain"):
         (tmp_path / defect).mkdir()
         album = album_of(tmp_path / defect, draw_part("bracket", defect, seed=8, size=128).pixels)
-        found = called(make_anomaly_map(album, lambda: detector, notation))
-        assert bool(found.files) == (defect == "stain")
-        assert (CAVEATS[notation] in found.finding) == (defect == "stain")
+        tool = make_anomaly_map(album, lambda: detector, notation)
+        told: Any = tool.invoke({"name": tool.name, "args": {}, "id": "1", "type": "tool_call"})
+        assert bool(told.artifact.files) == (defect == "stain")
+        assert (CAVEATS[notation] in told.content) == (defect == "stain")
