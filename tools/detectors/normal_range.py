@@ -16,7 +16,6 @@ from tools.detectors import BEYOND, Calibration, Floats, Pixels
 
 PRIOR_SPREAD = 0.10  # of the centre: how far good parts scatter where nothing else is known
 PRIOR_WEIGHT = 12  # references that the prior counts for
-SPARSER_BANK = 0.25  # a left-out reference sees a bank of n - 1 and scores about 0.25 / n too high
 ONE_REFERENCE = 1.1  # parts differ more from one reference than it differs from its own copies
 FLOOR = 1e-3  # keeps constant pictures (limit 0) finite
 
@@ -24,12 +23,11 @@ FLOOR = 1e-3  # keeps constant pictures (limit 0) finite
 def from_left_out(scores: Sequence[float]) -> Calibration:
     """Normal range from the scores of n >= 2 references, each judged by the others."""
     count = len(scores)
-    found = from_scores(scores, shrunk=1 - SPARSER_BANK / count)
-    return replace(found, method=f"leave-one-out over {count} references")
+    return replace(from_scores(scores), method=f"leave-one-out over {count} references")
 
 
-def from_scores(scores: Sequence[float], floor: float = FLOOR, shrunk: float = 1.0) -> Calibration:
-    """Normal range of good parts that the detector was not fitted to: 1..N image scores, their centre times `shrunk`.
+def from_scores(scores: Sequence[float], floor: float = FLOOR) -> Calibration:
+    """Normal range of good parts that the detector was not fitted to: 1..N image scores.
 
     The predictive t-distribution of the next good part; the spread of few is drawn towards a prior of a tenth.
     """
@@ -37,7 +35,7 @@ def from_scores(scores: Sequence[float], floor: float = FLOOR, shrunk: float = 1
 
     values = np.asarray(scores, float)
     count = len(values)
-    centre = float(np.median(values)) * shrunk
+    centre = float(np.median(values))
     prior = PRIOR_SPREAD * abs(centre)
     deviations = (count - 1) * values.var(ddof=1) if count > 1 else 0.0
     freedom = count - 1 + PRIOR_WEIGHT
