@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evals.dataset import ProductData, Sample, load_mask, read_product
+from evals.dataset import Problem, ProductData, Sample, load_mask, read_product
 from evals.detector_bench.figures import SIDE, Figures, Marks, Scored, alarms, f1, image_auroc, pixel_figures
 from tools.detectors import AnomalyMap, Method, Pixels
 from tools.detectors.methods import make_method
@@ -77,8 +77,17 @@ def measure(task: Task) -> Measured:
         sum(not one.sample.defective for one in tested),
         sum(one.sample.defective for one in tested),
         tuple(_worst(tested, rounds[0][1])),
-        tuple(f"{problem.where}: {problem.kind}: {problem.text}" for problem in product.problems),
+        _told(product.problems),
     )
+
+
+def _told(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """One line for each kind of problem: its first, and how many more there are."""
+    lines = []
+    for kind in dict.fromkeys(problem.kind for problem in problems):
+        first, *more = [problem for problem in problems if problem.kind == kind]
+        lines.append(f"{first.where}: {kind}: {first.text}" + (f" (and {len(more)} more)" if more else ""))
+    return tuple(lines)
 
 
 def drawn(product: ProductData, shots: int | None, seed: int) -> list[Path]:

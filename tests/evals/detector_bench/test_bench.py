@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,15 @@ def test_parts_on_which_the_experts_disagree_are_left_out(folder: Path, monkeypa
     assert measure(task(folder / "bracket", 1)).defective == 2
     monkeypatch.setattr("evals.detector_bench.measure.UNSURE", "another name")
     assert measure(task(folder / "bracket", 1)).defective == 3
+
+
+def test_many_problems_of_one_kind_are_one_line(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "bracket", tmp_path / "bracket")
+    shutil.rmtree(tmp_path / "bracket" / "ground_truth")
+    (told,) = [line for line in measure(task(tmp_path / "bracket", 1)).problems if "no mask" in line]
+    (known,) = [line for line in measure(task(folder / "bracket", 1)).problems if "no mask" in line]
+    assert told.endswith("(and 2 more)")
+    assert "more)" not in known  # only the one in `uncertain`
 
 
 def test_a_seed_draws_the_same_references_every_time_and_all_are_all(folder: Path) -> None:
