@@ -78,6 +78,14 @@ def test_a_written_model_draws_the_map_that_anomalib_draws(written: dict[str, Pa
     assert np.allclose(scores, expected.anomaly_map.squeeze().numpy(), rtol=near, atol=near)
 
 
+def test_an_export_leaves_no_file_where_one_works(
+    written: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_method(f"anomalib:{written['openvino']}", device="cpu")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_good_parts_set_the_range_and_a_stain_lies_beyond_it(written: dict[str, Path]) -> None:
     method = make_method(f"anomalib:{written['checkpoint']}#Padim", device="cpu")
     detector = method.fit([part(seed) for seed in range(6)])

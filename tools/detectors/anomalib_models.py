@@ -58,7 +58,8 @@ def anomalib_model(path: Path, model: str = "", *, device: str = "auto") -> Pret
     try:
         predict: Predict
         if path.suffix == ".xml":
-            predict = deploy.OpenVINOInferencer(path, device="CPU").predict
+            # Its cache would be written into the folder that one works in.
+            predict = deploy.OpenVINOInferencer(path, device="CPU", config={"CACHE_DIR": ""}).predict
         elif path.suffix == ".ckpt":
             predict = _of_checkpoint(path, model, where)
         else:
