@@ -52,6 +52,11 @@ class Box(NamedTuple):
         x, y = 1000 / width, 1000 / height
         return cls(round(x0 * x, 1), round(y0 * y, 1), round(x1 * x, 1), round(y1 * y, 1))
 
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The point (x, y) in its middle."""
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
     def pixels(self, *, height: int, width: int) -> tuple[int, int, int, int]:
         """Pixel rectangle (x0, y0, x1, y1), at least one pixel a side, inside the picture."""
         x0 = min(round(self.x0 * width / 1000), width - 1)

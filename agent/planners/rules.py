@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessag
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool
 
-from agent.planners.rules_answer import answer
+from agent.planners.rules_answer import MAPS, answer
 from agent.submission import SUBMIT
 from tools.evidence import Evidence, Region
 from tools.image import Box
@@ -87,14 +87,15 @@ def suspicious(evidence: Sequence[Evidence]) -> list[tuple[str, Region]]:
 
     The map's, each narrowed to what the comparison shows inside it, else the comparison's.
     """
-    mapped, compared = (_beyond(evidence, tool) for tool in ("anomaly_map", "compare_with_reference"))
+    mapped, compared = (_beyond(evidence, tool) for tool in MAPS)
     if not mapped:
         return compared
-    return [
-        narrower
-        for one in mapped
-        for narrower in [other for other in compared if _inside(other[1].box, one[1].box)] or [one]
-    ]
+    found: list[tuple[str, Region]] = []
+    for one in mapped:
+        narrower = [other for other in compared if _inside(other[1].box, one[1].box)]
+        # Boxes of the map may overlap and hold the same difference.
+        found += [suspect for suspect in narrower or [one] if suspect not in found]
+    return found
 
 
 def _beyond(evidence: Sequence[Evidence], tool: str) -> list[tuple[str, Region]]:
@@ -105,16 +106,17 @@ def _beyond(evidence: Sequence[Evidence], tool: str) -> list[tuple[str, Region]]
 
 def _inside(box: Box, other: Box) -> bool:
     """Whether the middle of a box lies in the other one."""
-    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    x, y = box.middle
     return other.x0 <= x <= other.x1 and other.y0 <= y <= other.y1
 
 
 def widened(suspect: tuple[str, Region]) -> list[float]:
     """The region's box with a margin, at least a fiftieth of the picture a side, inside the picture."""
-    x0, y0, x1, y1 = suspect[1].box
+    box = suspect[1].box
+    x0, y0, x1, y1 = box
     half_width = max((x1 - x0) * (0.5 + MARGIN), 10)
     half_height = max((y1 - y0) * (0.5 + MARGIN), 10)
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    x, y = box.middle
     edges = (x - half_width, y - half_height, x + half_width, y + half_height)
     return [round(min(max(edge, 0), 1000), 1) for edge in edges]
 

@@ -1,6 +1,6 @@
 """What the default detector costs: a bank of many drawn normals, and a query, wall-clock and CPU seconds.
 
-`python tests/bench/bank_cost.py [--normals 200] [--size 256]`
+`python tests/bench/bank_cost.py [--normals 200] [--size 256] [--detector few-shot]`
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import resource
 import time
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -16,6 +17,14 @@ from evals.example_parts import draw_part
 from tools.detectors.methods import make_method
 
 QUERIES = 20
+Found = TypeVar("Found")
+
+
+def spent(work: Callable[[], Found]) -> tuple[Found, float, float]:
+    """What the work gives, with its wall-clock and CPU seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    found = work()
+    return found, time.perf_counter() - wall, time.process_time() - cpu
 
 
 def main(
@@ -26,21 +35,14 @@ def main(
     """Fit once, then score pictures one after the other."""
     given = [draw_part("bracket", "good", seed=seed, size=size).pixels for seed in range(normals)]
     asked = [draw_part("bracket", "stain", seed=normals + seed, size=size).pixels for seed in range(QUERIES)]
-    wall, cpu = time.perf_counter(), time.process_time()
-    fitted = make_method(detector).fit(given, product=None)
-    built = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    method = make_method(detector)
+    fitted, wall, cpu = spent(lambda: method.fit(given))
     fitted.score(asked[0])  # what is made at the first picture
-    wall, cpu = time.perf_counter(), time.process_time()
-    for pixels in asked:
-        fitted.score(pixels)
-    query = {
-        "wall_ms": 1000 * (time.perf_counter() - wall) / QUERIES,
-        "cpu_ms": 1000 * (time.process_time() - cpu) / QUERIES,
-    }
+    _, query_wall, query_cpu = spent(lambda: [fitted.score(pixels) for pixels in asked])
     told = {
         "method": fitted.calibration.method,
-        "build": built,
-        "query": query,
+        "build": {"wall_s": wall, "cpu_s": cpu},
+        "query": {"wall_ms": 1000 * query_wall / QUERIES, "cpu_ms": 1000 * query_cpu / QUERIES},
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
     }
     print(json.dumps(told, indent=2))
