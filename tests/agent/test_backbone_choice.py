@@ -23,8 +23,8 @@ def test_a_timm_backbone_gives_the_same_verdict_and_is_named_in_the_run(parts: P
         Inspector(tmp_path, make_planner("rules"), "rules", backbone=backbone, device="cpu").inspect(inspection)
         for backbone in ("onnx", "timm:tf_efficientnet_lite0")
     )
-    assert onnx.setup["detector"] == "few-shot 1, efficientnet_lite0-onnx"
-    assert timm.setup["detector"].startswith("few-shot 1, timm:tf_efficientnet_lite0 (package")
+    assert onnx.setup["detector"] == "few-shot 2, efficientnet_lite0-onnx"
+    assert timm.setup["detector"].startswith("few-shot 2, timm:tf_efficientnet_lite0 (package")
     assert onnx.diagnosis is not None
     assert timm.diagnosis is not None
     assert onnx.diagnosis["scores"]["detector"] == pytest.approx(timm.diagnosis["scores"]["detector"], abs=1e-3)

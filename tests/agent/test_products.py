@@ -103,7 +103,7 @@ def test_a_profile_of_another_detector_is_refused_with_the_command_that_rebuilds
     record = Profiles(enrolled / "products").place("bracket") / "profile.json"
     kept = record.read_text("utf-8")
     try:
-        record.write_text(kept.replace("few-shot 1,", "few-shot 0,"), "utf-8")
+        record.write_text(kept.replace("few-shot 2,", "few-shot 0,"), "utf-8")
         done = flawlens("inspect", enrolled / "good_part.png", "--product", "bracket")
     finally:
         record.write_text(kept, "utf-8")

@@ -3,7 +3,8 @@
 PatchCore's bank (Roth et al., CVPR 2022) with what paid (evals/README.md): features over the root of their length at
 each depth, the picture's own shape, finer and turned views of references that lie turned or may do so (Damm et al.,
 AnomalyDINO, WACV 2025) with a background that counts half, distances relative to how far good parts lie from the same
-row of the bank, and the mean of the hottest 0.3 % as the image score.
+row of the bank, less half of how strange a part is as a whole that stands out from its background, and the mean of the
+hottest 0.3 % as the image score.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from tools.foreground import part_mask
 from tools.resample import resized, smoothed
 
 HOTTEST = 0.003  # share of the map whose mean is the image score
+WHOLE = 0.5  # weight of the part's own level, taken off the map
+WHOLE_AT = 0.9  # quantile of the map at which a part that fills less than half of the picture has its level
+MOST_AREA = 0.5  # of the picture that such a part fills
 FINEST = 0.5  # weight of the finest of several depths: it sees grain rather than form
 FINEST_UNTOLD = 0.2  # grain that one or two references do not tell
 FINER = 1.5  # times the backbone's size, for parts that lie turned
@@ -45,13 +49,15 @@ SIGMA = 4.0  # pixels of that map, PatchCore section 3.3
 class Look:
     """How a picture becomes patches: `size` in pixels, `area` (0-1) of the picture that a part usually takes.
 
-    `area` is 0 where the background counts like the part; `finest` is the weight of the finest depth.
+    `area` is 0 where the background counts like the part; `finest` is the weight of the finest depth; `whole` that of
+    the part's own level, which is taken off the map.
     """
 
     backbone: Backbone
     size: int
     area: float
     finest: float
+    whole: float
 
     def views(self, pictures: Sequence[Pixels]) -> list[View]:
         """Patch features of each picture, less for the background, of which some are held."""
@@ -72,8 +78,9 @@ class Look:
         return View(grid, rows_of(grid)[~left_out])
 
     def smooth(self, distances: Floats, pixels: Pixels) -> Floats:
-        """Distances of a grid as a smoothed map of about 256 x 256 pixels in the picture's shape."""
-        return smoothed(resized(distances, *self._shape(pixels, MAP_SIDE, 8)), SIGMA)
+        """Distances of a grid as a smoothed map of about 256 x 256 pixels in the picture's shape, less the own level."""
+        scores = smoothed(resized(distances, *self._shape(pixels, MAP_SIDE, 8)), SIGMA)
+        return scores - np.float32(self.whole * np.quantile(scores, WHOLE_AT)) if self.whole else scores
 
     @staticmethod
     def _shape(pixels: Pixels, size: int, step: int) -> tuple[int, int]:
@@ -119,7 +126,7 @@ class FewShot:
 
     def fitted(self) -> Fitted:
         """Bank, usual distances, look and calibration."""
-        look = {"size": self.look.size, "area": self.look.area, "finest": self.look.finest}
+        look = {"size": self.look.size, "area": self.look.area, "finest": self.look.finest, "whole": self.look.whole}
         return Fitted({"bank": self.bank, "usual": self.usual}, {**look, "calibration": self.calibration.plain()})
 
 
@@ -133,7 +140,7 @@ class FewShotMethod:
     @property
     def name(self) -> str:
         """Method, version and weights."""
-        return f"few-shot 1, {self.backbone.name}"
+        return f"few-shot 2, {self.backbone.name}"
 
     def fit(self, references: Sequence[Pixels], *, product: str | None = None, pose: Pose = "auto") -> Detector:
         """The detector of 1..N good pictures (without any: self-similarity); a bank of at most 4,000 rows covers them.
@@ -156,7 +163,7 @@ class FewShotMethod:
         settings, bank, usual = fitted.settings, bank_of(fitted), fitted.arrays["usual"]
         if usual.shape != bank.shape[:1]:
             raise ValueError(f"{len(bank)} rows, but usual distances of shape {usual.shape}")
-        look = Look(self.backbone, settings["size"], settings["area"], settings["finest"])
+        look = Look(self.backbone, settings["size"], settings["area"], settings["finest"], settings["whole"])
         return FewShot(bank, usual, look, Calibration.of(settings))
 
 
@@ -206,12 +213,13 @@ def _plan(references: Sequence[Pixels], backbone: Backbone, pose: Pose) -> _Plan
     turned = pose in ("turned", "flipped") or (
         pose == "auto" and told and lies_in_any_orientation(references, backbone)
     )
-    area = usual_area([references[index] for index in range(min(count, UNTOLD))]) if turned or not told else 0.0
-    loose = turned or area > 0
+    area = usual_area([references[index] for index in range(min(count, UNTOLD))])
+    whole = WHOLE if told and 0 < area < MOST_AREA else 0.0
+    loose = turned or (not told and area > 0)
     size = round(backbone.size * FINER) if loose else backbone.size
     notice = f"parts lie {'turned or flipped over' if pose == 'flipped' else 'turned'}: turned copies learnt"
     copied = min(count, MOST_TURNED) if loose else 0
-    look = Look(backbone, size, area, FINEST if told else FINEST_UNTOLD)
+    look = Look(backbone, size, area if loose else 0.0, FINEST if told else FINEST_UNTOLD, whole)
     return _Plan(look, count, copied, pose == "flipped", (notice,) if turned else ())
 
 
