@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from agent.commands.detectors import detectors
+from agent.commands.mmad import mmad
 from agent.commands.options import DEFAULT_HOME, DETECTOR_HELP, AsJson, Device, Home, chosen_home
 from agent.commands.products import enroll, products
 
@@ -26,7 +27,6 @@ app = typer.Typer(
 knowledge = typer.Typer(help="Expert knowledge that a diagnosis can cite.", no_args_is_help=True)
 runs = typer.Typer(help="Traces of past inspections.", no_args_is_help=True)
 app.add_typer(knowledge, name="knowledge")
-mmad = typer.Typer(help="The MMAD benchmark.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
 app.add_typer(mmad, name="mmad")
 app.add_typer(products, name="products")
@@ -308,30 +308,6 @@ def runs_html(
 
     run = read_run(chosen_home(context, home) / "runs", run_id)
     print(write_page(run, out or run.folder / "run.html"))
-
-
-@mmad.command("validate")
-def mmad_validate(
-    data: Annotated[Path, typer.Option(help="Folder that holds mmad.json and the data sets.")],
-    annotation: Annotated[Path | None, typer.Option(help="Another annotation file than DATA/mmad.json.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check every path, letter, template and duplicate of an MMAD folder; exit status 2 when something is wrong."""
-    from dataclasses import asdict
-
-    from evals.mmad_data import read_mmad, validate
-
-    found = read_mmad(data, annotation)
-    problems = validate(found)
-    if as_json:
-        print(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False, indent=2))
-    else:
-        for problem in problems:
-            print(f"{problem.kind}: {problem.where}: {problem.text}")
-        questions = sum(len(image.questions) for image in found.images)
-        print(f"{len(found.images)} pictures, {questions} questions, {len(problems)} problems")
-    if problems:
-        raise typer.Exit(BAD_INPUT)
 
 
 def _pictures(references: list[Path]) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,10 +25,19 @@ REVIEW_BAND = (0.4, 0.6)  # fused probabilities between which a person looks
 
 
 @dataclass(frozen=True)
+class Choice:
+    """A question with several options, by letter; one of them is right."""
+
+    question: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Inspection:
     """One part to look at: `image` and `references` are files, `product` filters knowledge, `question` is free text.
 
-    `topic` says what the question is about; None lets its words decide.
+    `topic` says what the question is about; None lets its words decide. `choices` are answered afterwards, from what
+    the inspection found.
     """
 
     image: Path
@@ -35,6 +45,7 @@ class Inspection:
     product: str | None = None
     question: str | None = None
     topic: Topic | None = None
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,8 @@ class Procedure:
     evidence against the verdict before it counts. `reasoning`: ask for steps of thought in words before a call.
     `detector_weight` (0-1) is the detector's share when its log-odds and the planner's are combined, `review` the fused
     probabilities between which the verdict is uncertain; a product's profile may hold others. `notation` is how a map
-    is drawn for a model.
+    is drawn for a model. `direct`: answer the choices from the pictures alone, without an inspection. `history`: each
+    choice sees those before it and their answers. `without` are names of tools that are left out.
     """
 
     turns: int = 10
@@ -57,6 +69,9 @@ class Procedure:
     detector_weight: float = 0.5
     review: tuple[float, float] = REVIEW_BAND
     notation: Notation = "heatmap"
+    direct: bool = False
+    history: bool = False
+    without: tuple[str, ...] = ()
 
 
 def _ordered(box: list[float]) -> list[float]:
@@ -158,6 +173,20 @@ class Usage(BaseModel):
     tool_call_rate: float = 0.0
 
 
+class ChoiceAnswer(BaseModel):
+    """What the planner said to a choice: `letter` when it named one by a call, `reply` its words; both may be empty.
+
+    `failure` says why there is no reply.
+    """
+
+    letter: str | None = None
+    reply: str = ""
+    failure: str = ""
+    seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
 class Scores(BaseModel):
     """Probabilities of a defect: calibrated detector, planner, and both fused; None where there is none."""
 
@@ -190,6 +219,7 @@ class Diagnosis(BaseModel):
     product: str | None
     seconds: float
     usage: Usage = Field(default_factory=Usage)
+    choices: list[ChoiceAnswer] = Field(default_factory=list)
 
 
 def place_of(box: Box | list[float]) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.diagnosis import Diagnosis, Inspection, Procedure, Repair, Topic
+from agent.diagnosis import ChoiceAnswer, Diagnosis, Inspection, Procedure, Repair, Scores, Topic
 from agent.outcome import shortcomings, usage_of
 from agent.question import topic_of
 from agent.trace import Event, Run, RunError, Trace, read_run
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import RunnableConfig
 
+    from agent.briefing import ToolArguments
     from agent.graph import Room, State
     from tools.album import Album
     from tools.detectors import Detector, Method
@@ -136,7 +137,6 @@ class Inspector:
 
     def _run(self, case: _Case, trace: Trace, watch: Watch, hear: Hear | None) -> None:
         from agent.briefing import first_messages
-        from agent.graph import build_graph
         from tools.album import Album
 
         started = time.perf_counter()
@@ -144,16 +144,29 @@ class Inspector:
         state: State = {"messages": first_messages(case.inspection, case.topic, album, case.procedure)}
         watch(trace.step("intake", {"images": _pictures(album), "topic": case.topic, **state}))
         room = self._room(case, album, hear)
-        settings: RunnableConfig = {**GRAPH_SETTINGS, "recursion_limit": STEPS * (case.procedure.turns + 5)}
-        steps: Iterator[Any] = build_graph(room).stream(state, settings, stream_mode=["updates", "values"])
-        for kind, chunk in steps:
-            if kind == "values":
-                state = chunk
-                continue
-            for node, change in chunk.items():
-                watch(trace.step(node, change or {}))
+        state = _untouched(state) if case.procedure.direct else _investigated(room, state, trace, watch)
+        answers = self._choices(case, room, state)
+        if answers:
+            watch(trace.step("choices", {"choices": [answer.model_dump() for answer in answers]}))
         seconds = round(time.perf_counter() - started, 3)
-        trace.finish(self._diagnosis(case, trace.id, album, state, seconds).model_dump(mode="json"))
+        diagnosis = self._diagnosis(case, trace.id, album, state, seconds)
+        trace.finish(diagnosis.model_copy(update={"choices": answers}).model_dump(mode="json"))
+
+    def _choices(self, case: _Case, room: Room, state: State) -> list[ChoiceAnswer]:
+        from agent.choice import ask_choices
+
+        procedure = case.procedure
+        found = [] if procedure.direct else state["messages"]
+        return list(
+            ask_choices(
+                room.wire,
+                case.inspection.choices,
+                found,
+                direct=procedure.direct,
+                history=procedure.history,
+                seconds=room.seconds_left(),
+            )
+        )
 
     def _topic(self, inspection: Inspection) -> Topic:
         """What the question is about; a planner without a language model inspects, whatever it is asked."""
@@ -164,6 +177,7 @@ class Inspector:
     def _room(self, case: _Case, album: Album, hear: Hear | None) -> Room:
         """Everything that the graph works with; a question about the object gets no anomaly tools and no references."""
         from agent.briefing import study_calls, survey_calls, task_message
+        from agent.choice import choose_tool
         from agent.graph import Room
         from agent.submission import answer_tool, submit_tool
         from agent.wire import Wire
@@ -179,16 +193,18 @@ class Inspector:
             notation=procedure.notation,
             mm_per_pixel=case.profile.mm_per_pixel if case.profile else None,
         )
+        tools = [tool for tool in tools if tool.name not in procedure.without]
         submit = submit_tool
         if topic == "object":
             tools, submit = [tool for tool in tools if tool.name in OF_THE_OBJECT], answer_tool
+        told = [choose_tool] if procedure.direct else [*tools, submit, *([choose_tool] if inspection.choices else [])]
         return Room(
-            wire=Wire(self.planner, album, [*tools, submit], procedure.reasoning, hear),
+            wire=Wire(self.planner, album, told, procedure.reasoning, hear),
             tools=tools,
             submit=submit,
             task=task_message(inspection, topic, procedure),
-            study=study_calls(inspection, topic, self.knowledge),
-            survey=survey_calls(inspection) if topic == "defects" else (),
+            study=_left(study_calls(inspection, topic, self.knowledge), procedure),
+            survey=_left(survey_calls(inspection), procedure) if topic == "defects" else (),
             most_calls={
                 **MOST_CALLS,
                 "compare_with_reference": len(album.references),
@@ -293,12 +309,38 @@ class Inspector:
         }
 
 
+def _investigated(room: Room, state: State, trace: Trace, watch: Watch) -> State:
+    """The state after the graph has run, each step on disk."""
+    from agent.graph import build_graph
+
+    settings: RunnableConfig = {**GRAPH_SETTINGS, "recursion_limit": STEPS * (room.procedure.turns + 5)}
+    steps: Iterator[Any] = build_graph(room).stream(state, settings, stream_mode=["updates", "values"])
+    for kind, chunk in steps:
+        if kind == "values":
+            state = chunk
+            continue
+        for node, change in chunk.items():
+            watch(trace.step(node, change or {}))
+    return state
+
+
+def _untouched(state: State) -> State:
+    """The state of a part that was not inspected."""
+    result = {"verdict": "uncertain", "confidence": 0.0, "scores": Scores().model_dump()}
+    return {**state, "outcome": "answered", "result": result}
+
+
+def _left(calls: Sequence[ToolArguments], procedure: Procedure) -> list[ToolArguments]:
+    return [call for call in calls if call[0] not in procedure.without]
+
+
 def _asked(inspection: Inspection) -> dict[str, Any]:
     return {
         "image": _text(inspection.image),
         "references": [_text(path) for path in inspection.references],
         "product": inspection.product,
         "question": inspection.question,
+        "choices": [{"question": choice.question, "options": dict(choice.options)} for choice in inspection.choices],
     }
 
 

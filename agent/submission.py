@@ -14,6 +14,7 @@ from tools.evidence import Evidence
 
 SUBMIT = "submit_diagnosis"
 ANSWER = "submit_answer"
+CHOOSE = "choose_option"
 GENERAL_PRACTICE = "general practice"
 Model = TypeVar("Model", bound=BaseModel)
 _CITED = re.compile(r"\[([^\[\]]+)\]\s*$")

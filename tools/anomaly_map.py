@@ -82,7 +82,12 @@ def _not_comparable(found: AnomalyMap, share: float) -> Evidence:
 
 def _numbers(found: AnomalyMap) -> dict[str, float | str]:
     range_ = found.calibration
+    height, width = found.scores.shape
+    y, x = np.unravel_index(int(found.scores.argmax()), found.scores.shape)
     return {
+        # where to look when a person says that there is a defect; never a finding of its own
+        "hottest_x": round(1000 * (float(x) + 0.5) / width, 1),
+        "hottest_y": round(1000 * (float(y) + 0.5) / height, 1),
         "image_score": round(found.image_score, 3),
         "limit": round(range_.limit, 3),
         "probability": round(found.probability, 4),

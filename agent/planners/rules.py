@@ -16,7 +16,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool
 
 from agent.planners.rules_answer import MAPS, answer
-from agent.submission import SUBMIT
+from agent.planners.rules_choice import choice_in, choose
+from agent.submission import CHOOSE, SUBMIT
 from tools.evidence import Evidence, Region
 from tools.image import Box
 
@@ -45,12 +46,21 @@ class RulesPlanner(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **_: Any,
     ) -> ChatResult:
-        thought, calls = self._next(messages)
+        thought, calls = self._chosen(messages) or self._next(messages)
         named = [
             ToolCall(name=name, args=arguments, id=f"rules_{len(messages)}_{number}")
             for number, (name, arguments) in enumerate(calls)
         ]
         return ChatResult(generations=[ChatGeneration(message=AIMessage(thought, tool_calls=named))])
+
+    def _chosen(self, messages: Sequence[BaseMessage]) -> tuple[str, list[tuple[str, dict[str, Any]]]] | None:
+        """The answer to a multiple-choice question, when the last message asks one; no call where it has no opinion."""
+        asked = choice_in(messages[-1])
+        if asked is None:
+            return None
+        evidence = evidence_in(messages)
+        letter, why = choose(asked["question"], asked["options"], asked["facts"], evidence, suspicious(evidence))
+        return why, [(CHOOSE, {"letter": letter})] if letter else []
 
     def _next(self, messages: Sequence[BaseMessage]) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
         evidence = evidence_in(messages)

@@ -78,7 +78,7 @@ class Look:
         return View(grid, rows_of(grid)[~left_out])
 
     def smooth(self, distances: Floats, pixels: Pixels) -> Floats:
-        """Distances of a grid as a smoothed map of about 256 x 256 pixels in the picture's shape, less the own level."""
+        """Distances of a grid as a smoothed map (about 256 x 256, the shape of the picture) less its own level."""
         scores = smoothed(resized(distances, *self._shape(pixels, MAP_SIDE, 8)), SIGMA)
         return scores - np.float32(self.whole * np.quantile(scores, WHOLE_AT)) if self.whole else scores
 

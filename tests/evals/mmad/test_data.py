@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evals.dataset import DatasetError
-from evals.mmad_data import SUBTASKS, MmadData, read_mmad, validate
+from evals.mmad.data import SUBTASKS, MmadData, read_mmad, validate
 
 YES_NO = {"Question": "Any defect?", "Answer": "A", "Options": {"A": "Yes.", "B": "No."}, "type": "Anomaly Detection"}
 

@@ -1,0 +1,104 @@
+"""Multiple-choice questions, answered from what an inspection found or, directly, from the pictures alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.tools import StructuredTool
+from pydantic import BaseModel, Field
+
+from agent.diagnosis import Choice, ChoiceAnswer
+from agent.planners import PlannerError
+from agent.submission import CHOOSE
+from agent.wire import Wire
+from prompts import render
+from tools.album import Album
+from tools.appearance import appearance
+from tools.evidence import Evidence
+from tools.image import Box
+from tools.mark import measure
+
+LEAST_SECONDS = 30.0  # for a choice, when the inspection took all that it had
+SPOT = 40.0  # half a side, in thousandths, of what is measured around the hottest place
+
+
+class Chosen(BaseModel):
+    """The arguments of `choose_option`."""
+
+    letter: Literal["A", "B", "C", "D", "E"] = Field(description="letter of the option that is right")
+
+
+def _never_called(**_: object) -> str:
+    raise AssertionError("a choice is taken by the inspector")
+
+
+choose_tool = StructuredTool.from_function(
+    _never_called,
+    name=CHOOSE,
+    description=(
+        "Answer a multiple-choice question with the letter of the option that is right. Use it only for a question that"
+        " lists its options by letter."
+    ),
+    args_schema=Chosen,
+)
+
+
+def ask_choices(
+    wire: Wire, choices: Sequence[Choice], found: Sequence[AnyMessage], *, direct: bool, history: bool, seconds: float
+) -> Iterator[ChoiceAnswer]:
+    """The planner's answer to each choice after the messages `found`; one that fails is an answer that says so.
+
+    With `history` each choice also sees those before it and their answers.
+    """
+    said: list[AnyMessage] = []
+    facts = part_facts(wire.album, found)
+    for choice in choices:
+        asked = _asked(choice, wire.album, direct, facts)
+        answer, reply = _ask(wire, choice, [*found, *said, asked], max(seconds, LEAST_SECONDS))
+        if history and reply is not None:
+            said += [asked, reply, *(ToolMessage("Noted.", tool_call_id=call["id"]) for call in reply.tool_calls)]
+        yield answer
+
+
+def _asked(choice: Choice, album: Album, direct: bool, facts: Mapping[str, str]) -> HumanMessage:
+    references = [name for name in album.views if name.startswith("reference_")]
+    text = render(
+        "choice",
+        direct=direct,
+        references=len(references),
+        question=choice.question,
+        options=dict(choice.options),
+        tool=CHOOSE,
+    )
+    pictures = [{"type": "image", "file_id": name} for name in (*references, "part")] if direct else []
+    about = {"choice": {"question": choice.question, "options": dict(choice.options), "facts": dict(facts)}}
+    return HumanMessage([*pictures, {"type": "text", "text": text}], additional_kwargs=about)
+
+
+def _ask(
+    wire: Wire, choice: Choice, messages: Sequence[AnyMessage], seconds: float
+) -> tuple[ChoiceAnswer, AIMessage | None]:
+    try:
+        reply, record = wire.ask(messages, [choose_tool], seconds)
+    except PlannerError as error:
+        return ChoiceAnswer(failure=str(error)), None
+    letters = [call["args"].get("letter") for call in reply.tool_calls if call["name"] == CHOOSE]
+    cost = {name: record[name] for name in ("prompt_tokens", "completion_tokens", "seconds")}
+    return ChoiceAnswer(
+        letter=next((one for one in letters if one in choice.options), None), reply=reply.text, **cost
+    ), reply
+
+
+def part_facts(album: Album, found: Sequence[AnyMessage]) -> dict[str, str]:
+    """For planners without eyes: how the part looks, and how the mark at the hottest place of the map does."""
+    facts = {"part": appearance(album.part)}
+    for message in found:
+        if isinstance(message, ToolMessage) and isinstance(message.artifact, dict):
+            numbers = Evidence(**message.artifact).numbers
+            if "hottest_x" in numbers:
+                x, y = float(numbers["hottest_x"]), float(numbers["hottest_y"])
+                spot = Box(max(x - SPOT, 0), max(y - SPOT, 0), min(x + SPOT, 1000), min(y + SPOT, 1000))
+                facts |= {"mark": str(measure(album.part, spot)["looks"]), "hottest": f"{x:.0f} {y:.0f}"}
+    return facts

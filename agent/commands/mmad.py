@@ -1,0 +1,173 @@
+"""`flawlens mmad`: check the benchmark's data, answer its questions, score the answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from agent.commands.options import AsJson
+
+if TYPE_CHECKING:
+    from evals.mmad.scores import Table
+
+mmad = typer.Typer(help="The MMAD benchmark.", no_args_is_help=True)
+Data = Annotated[Path, typer.Option(help="Folder that holds mmad.json and the data sets.", file_okay=False)]
+Annotation = Annotated[Path | None, typer.Option(help="Another annotation file than DATA/mmad.json.")]
+Reader = Annotated[
+    Literal["strict", "benchmark"],
+    typer.Option(help="strict never guesses; benchmark takes the last letter, or the option most like the reply."),
+]
+Switch = Literal["on", "off"]
+BAD_DATA = 2
+
+
+@mmad.command("validate")
+def validate_(data: Data, annotation: Annotation = None, as_json: AsJson = False) -> None:
+    """Check every path, letter, template and duplicate of an MMAD folder; exit status 2 when something is wrong."""
+    from evals.mmad.data import read_mmad, validate
+
+    found = read_mmad(data, annotation)
+    problems = validate(found)
+    if as_json:
+        print(json.dumps([asdict(problem) for problem in problems], ensure_ascii=False, indent=2))
+    else:
+        for problem in problems:
+            print(f"{problem.kind}: {problem.where}: {problem.text}")
+        questions = sum(len(image.questions) for image in found.images)
+        print(f"{len(found.images)} pictures, {questions} questions, {len(problems)} problems")
+    if problems:
+        raise typer.Exit(BAD_DATA)
+
+
+@mmad.command("run")
+def run(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for answers and traces.", file_okay=False)],
+    annotation: Annotation = None,
+    planner: Annotated[str, typer.Option(help="As for `flawlens inspect`.")] = "rules",
+    mode: Annotated[
+        Literal["agent", "direct"], typer.Option(help="agent inspects first; direct asks with the pictures alone.")
+    ] = "agent",
+    shots: Annotated[int, typer.Option(help="Good parts shown.", min=0, max=8)] = 1,
+    templates: Annotated[Literal["random", "similar"], typer.Option(help="Which of MMAD's templates.")] = "random",
+    knowledge: Annotated[
+        Literal["none", "retrieved"], typer.Option(help="Expert knowledge, without the object's name.")
+    ] = "retrieved",
+    detector: Annotated[str, typer.Option(help="none, default, or as for `flawlens inspect`.")] = "default",
+    notation: Annotated[
+        Literal["bbox", "contour", "highlight", "mask", "heatmap"], typer.Option(help="How a map is drawn.")
+    ] = "heatmap",
+    cot: Annotated[Switch, typer.Option(help="Ask the model to think aloud before a call.")] = "on",
+    history: Annotated[Switch, typer.Option(help="Let a question see those before it and their answers.")] = "off",
+    per: Annotated[
+        Literal["image", "question"], typer.Option(help="One investigation an image, or a run a question.")
+    ] = "image",
+    image_pixels: Annotated[int, typer.Option(help="Most pixels of a picture shown.", min=50_176)] = 1_003_520,
+    dialect: Annotated[str, typer.Option(help="As for `flawlens inspect`.")] = "auto",
+    limit: Annotated[int | None, typer.Option(help="Only the first so many pictures.", min=1)] = None,
+    sample: Annotated[int | None, typer.Option(help="Only so many pictures, drawn with --seed.", min=1)] = None,
+    seed: int = 0,
+    shard: Annotated[str, typer.Option(help="i/n: every n-th picture from the i-th.")] = "1/1",
+    workers: Annotated[int, typer.Option(help="Processes, each with a model of its own.", min=1)] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Answer the questions of an MMAD folder; every answer is on disk as soon as it is there."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    from evals.mmad.answers import AnswerLog
+    from evals.mmad.data import read_mmad
+    from evals.mmad.run import Settings, Subset, answers_of, setup_of
+
+    settings = Settings(
+        planner=planner,
+        mode=mode,
+        shots=shots,
+        templates=templates,
+        knowledge=knowledge,
+        detector=detector,
+        notation=notation,
+        cot=cot == "on",
+        history=history == "on",
+        per=per,
+        image_pixels=image_pixels,
+        dialect=None if dialect == "auto" else dialect,
+    )
+    subset = Subset(limit, sample, seed, _shard(shard))
+    found = read_mmad(data, annotation)
+    log = AnswerLog(out)
+    done = log.begin(setup_of(settings, subset, found, annotation or data / "mmad.json"), resume)
+    chosen = subset.of(found.images)
+    left = [image for image in chosen if image.key not in done]
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    api_key = os.environ.get("FLAWLENS_API_KEY")
+    failed = 0
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("pictures", total=len(chosen), completed=len(chosen) - len(left))
+        for answered in answers_of(left, settings, out, workers=workers, api_key=api_key):
+            log.append(answered)
+            failed += bool(answered.failure)
+            progress.update(bar, advance=1, description=f"pictures, {failed} failed" if failed else "pictures")
+    print(f"{len(chosen)} pictures in {out}, {len(found.problems)} entries or questions left out; next:")
+    print(f"  flawlens mmad score {out}")
+
+
+@mmad.command("score")
+def score_(
+    out: Annotated[Path, typer.Argument(help="Folder of `mmad run`.", file_okay=False)],
+    reader: Reader = "strict",
+    as_json: AsJson = False,
+) -> None:
+    """Score a run, and write it in the benchmark's own answers and accuracy files too."""
+    from evals.mmad.answers import AnswerLog
+    from evals.mmad.published import write_published
+    from evals.mmad.scores import mark, score, table
+
+    log = AnswerLog(out)
+    setup, images = log.setup(), log.images()
+    found = score(images, reader)
+    rows = table(mark(images, reader))
+    planner = re.sub(r"[^\w.-]+", "_", setup["settings"]["planner"])
+    written = write_published(out, images, rows, f"{setup['settings']['shots']}_shot_{planner}", reader)
+    if as_json:
+        print(json.dumps({**found, "setup": setup}, ensure_ascii=False, indent=2))
+        return
+    _print(rows, found)
+    print(*written, sep="\n")
+
+
+def _print(rows: Table, found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table as Shown
+
+    from evals.mmad.scores import AVERAGE
+
+    columns = [*found["subtasks"], AVERAGE]
+    shown = Shown("data set", *columns, box=None)
+    for name, row in rows.items():
+        values = [f"{row[column]:.2f}" if column in row else "" for column in columns]
+        shown.add_row(name, *values, style="bold" if name == AVERAGE else None)
+    low, high = found["intervals"].get(AVERAGE, (0.0, 0.0))
+    Console(width=160).print(shown)
+    print(f"average {found['average']:.2f} %, 95 % interval {low:.2f} to {high:.2f}; reader {found['reader']}")
+    print(
+        f"{found['questions']} questions on {found['images']} pictures: {found['unreadable']} unreadable (counted as"
+        f" wrong), {found['failed_images']} pictures failed, {found['zero_shot_images']} without a template"
+    )
+    verdict, cost = found["verdict"], found["cost"]
+    parts = [f"{name} {verdict[name]:.1f}" for name in ("recall", "precision", "f1", "overkill", "miss")]
+    print("verdict: " + ", ".join(parts) + (f", AUROC {verdict['auroc']:.1f}" if verdict["auroc"] is not None else ""))
+    print(f"{cost['seconds_per_image']} s an image ({cost['cpu_seconds_per_image']} s of CPU time)")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise typer.BadParameter(f"{text!r} is not like 1/4", param_hint="--shard")
+    return int(found[1]), int(found[2])
