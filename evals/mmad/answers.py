@@ -105,8 +105,8 @@ class AnswerLog:
             if line.endswith(b"\n"):
                 found = json.loads(line)
                 questions = tuple(Answered(**question) for question in found.pop("questions"))
-                lists = {name: tuple(found.pop(name)) for name in ("runs", "degraded")}
-                yield AnsweredImage(**found, **lists, questions=questions)
+                runs, degraded = tuple(found.pop("runs")), tuple(found.pop("degraded"))
+                yield AnsweredImage(**found, questions=questions, runs=runs, degraded=degraded)
 
     def _mend(self) -> None:
         path = self.folder / ANSWERS

@@ -11,11 +11,13 @@ READERS = ("strict", "benchmark")
 _ONLY = re.compile(r"^\W*([A-E])\W*$", re.IGNORECASE)
 _LEADING = re.compile(r"^[\s*(\"']*([A-E])\s*[.):,](?=\s|\*|$)")
 _STATED = re.compile(
-    r"\b(?:answer|option|choice|letter)\b(?:\s+(?:is|would be|should be)|\s*[:=])?\s*(?:option\s+)?[*(\"'\[]*([A-Ea-e])(?![\w'])"
+    r"\b(?:answer|option|choice|letter)\b(?:\s+(?:is|would be|should be)|\s*[:=])?\s*(?:option\s+)?"
+    r"[*(\"'\[]*([A-Ea-e])(?![\w'])"
 )
 _ANOTHER = re.compile(r"^[*)\"'\].]*\s*(?:or|and|/|,)\s*[*(\"'\[]*[A-Ea-e](?![\w'])")
 _HEDGE = re.compile(
-    r"\b(?:not (?:sure|certain|clear)|unsure|uncertain|unclear|cannot|can't|unable|maybe|perhaps|might|possibly|sorry)\b",
+    r"\b(?:not (?:sure|certain|clear)|unsure|uncertain|unclear|cannot|can't|unable|maybe|perhaps|might|possibly"
+    r"|sorry)\b",
     re.IGNORECASE,
 )
 _FAULT = r"(?:defect|anomal|flaw|damage|fault|abnormal)"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,7 +110,7 @@ class Asker:
         self.inspector = Inspector(home, planner, settings.planner, procedure=settings.procedure(), detector=detector)
 
     def ask(self, image: MmadImage) -> AnsweredImage:
-        """All answers on a picture; one that cannot be read or inspected is a failure with every question unanswered."""
+        """All answers on a picture; one that cannot be read or inspected is a failure, its questions unanswered."""
         templates, missing = self._templates(image)
         groups = [image.questions] if self.settings.per == "image" else [(question,) for question in image.questions]
         wall, cpu = time.perf_counter(), time.process_time()
@@ -162,8 +163,8 @@ def _answered(image: MmadImage, found: Sequence[Diagnosis], **told: Any) -> Answ
         turns=sum(usage.turns for usage in usages) + len(said),
         tool_calls=sum(usage.tool_calls for usage in usages),
         tool_call_rate=first.usage.tool_call_rate,
-        prompt_tokens=sum(one.prompt_tokens for one in (*usages, *said)),
-        completion_tokens=sum(one.completion_tokens for one in (*usages, *said)),
+        prompt_tokens=sum(one.prompt_tokens for one in usages) + sum(one.prompt_tokens for one in said),
+        completion_tokens=sum(one.completion_tokens for one in usages) + sum(one.completion_tokens for one in said),
         degraded=tuple(first.degraded),
         **told,
     )
@@ -189,7 +190,7 @@ def _as_they_come(
     pending: set[Future[AnsweredImage]] = set()
     try:
         while True:
-            pending |= {submit(image) for image, _ in zip(waiting, range(most - len(pending)), strict=False)}
+            pending |= {submit(image) for image in islice(waiting, most - len(pending))}
             if not pending:
                 return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)

@@ -76,7 +76,7 @@ def table(marked: Sequence[Marked], weights: npt.NDArray[np.float64] | None = No
 def _averaged(sums: Mapping[tuple[str, str, bool], Sequence[float]]) -> Table:
     rows: Table = {}
     for dataset in dict.fromkeys(dataset for dataset, _, _ in sums):
-        row = {}
+        row: dict[str, float] = {}
         for subtask in SUBTASKS:
             kinds = [sums[key] for key in ((dataset, subtask, False), (dataset, subtask, True)) if key in sums]
             if subtask == DETECTION and kinds:
@@ -157,7 +157,7 @@ def _verdict(marked: Sequence[Marked], images: Sequence[AnsweredImage]) -> dict[
 
 
 def _calibration(images: Sequence[AnsweredImage]) -> dict[str, Any]:
-    """AUROC and expected calibration error of the fused score, and the reliability curve, over the pictures with one."""
+    """AUROC, expected calibration error and reliability curve of the fused score, over the pictures with one."""
     from sklearn.metrics import roc_auc_score
 
     scored = [(image.score, image.anomalous) for image in images if image.score is not None]
@@ -166,14 +166,11 @@ def _calibration(images: Sequence[AnsweredImage]) -> dict[str, Any]:
     scores = np.array([value for value, _ in scored], float)
     truth = np.array([anomalous for _, anomalous in scored], bool)
     bins = np.minimum((scores * BINS).astype(int), BINS - 1)
-    curve = [
-        {
-            "score": float(scores[bins == one].mean()),
-            "share": float(truth[bins == one].mean()),
-            "images": int((bins == one).sum()),
-        }
-        for one in np.unique(bins)
-    ]
+    curve = []
+    for one in np.unique(bins):
+        inside = bins == one
+        share, mean = float(truth[inside].mean()), float(scores[inside].mean())
+        curve.append({"score": mean, "share": share, "images": int(inside.sum())})
     ece = sum(point["images"] * abs(point["score"] - point["share"]) for point in curve) / len(scored)
     auroc = 100 * float(roc_auc_score(truth, scores)) if len(set(truth.tolist())) == 2 else None
     return {"auroc": auroc, "ece": 100 * ece, "scored_images": len(scored), "reliability": curve}
