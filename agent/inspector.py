@@ -192,6 +192,7 @@ class Inspector:
             procedure.language,
             notation=procedure.notation,
             mm_per_pixel=case.profile.mm_per_pixel if case.profile else None,
+            alone=lambda: case.method.fit([], product=inspection.product),
         )
         tools = [tool for tool in tools if tool.name not in procedure.without]
         submit = submit_tool

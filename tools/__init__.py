@@ -39,6 +39,7 @@ def toolbox(
     *,
     notation: Notation = "heatmap",
     mm_per_pixel: float | None = None,
+    alone: Callable[[], Detector] | None = None,
 ) -> Sequence[BaseTool]:
     """Every tool of one run, closed over its pictures; a new tool is one file and one line here."""
     from tools.anomaly_map import make_anomaly_map
@@ -50,7 +51,7 @@ def toolbox(
     from tools.zoom import make_zoom
 
     tools = [
-        make_anomaly_map(album, detector, notation),
+        make_anomaly_map(album, detector, notation, alone),
         make_find_similar_normals(album),
         make_compare(album),
         make_zoom(album),

@@ -17,7 +17,7 @@ from tools.notation import CAVEATS, drawn
 
 MOST_REGIONS = 5
 SMALLEST_REGION = 0.0003  # of the picture's area
-COMPARABLE = 0.7  # share of the part beyond the normal range from which on it is rather another product
+COMPARABLE = 0.5  # share of the part beyond the normal range from which on it is rather another product
 
 
 def regions(found: AnomalyMap) -> list[Region]:
@@ -44,8 +44,16 @@ def share_beyond(found: AnomalyMap, pixels: Pixels) -> float:
     return float((found.scores[part_mask(pixels)] > found.calibration.pixel_limit).mean())
 
 
-def make_anomaly_map(album: Album, detector: Callable[[], Detector], notation: Notation = "heatmap") -> BaseTool:
-    """The tool over this run's part; `detector` is called at the first use, since fitting takes time."""
+def make_anomaly_map(
+    album: Album,
+    detector: Callable[[], Detector],
+    notation: Notation = "heatmap",
+    alone: Callable[[], Detector] | None = None,
+) -> BaseTool:
+    """The tool over this run's part; `detector` is called at the first use, since fitting takes time.
+
+    `alone` compares a part with itself where the references are of no use.
+    """
 
     @tool(response_format="content_and_artifact")
     def anomaly_map() -> tuple[str, Evidence]:
@@ -57,7 +65,7 @@ def make_anomaly_map(album: Album, detector: Callable[[], Detector], notation: N
         """
         found = detector().score(album.part)
         if found.calibration.normals and (share := share_beyond(found, album.part)) > COMPARABLE:
-            evidence = _not_comparable(found, share)
+            evidence = _not_comparable(found, share, alone().score(album.part) if alone else None)
             return evidence.finding, evidence
         places = regions(found)
         evidence = Evidence(
@@ -73,11 +81,15 @@ def make_anomaly_map(album: Album, detector: Callable[[], Detector], notation: N
     return anomaly_map
 
 
-def _not_comparable(found: AnomalyMap, share: float) -> Evidence:
+def _not_comparable(found: AnomalyMap, share: float, itself: AnomalyMap | None) -> Evidence:
     why = f"{share:.0%} of the part lies beyond the normal range of the references: another product, view or light"
     finding = f"The references are not comparable with the part: {why}. No statement about defects."
-    limit = round(found.calibration.limit, 3)
-    return Evidence(tool="anomaly_map", finding=finding, numbers={"refused": why, "limit": limit})
+    numbers: dict[str, float | str] = {"refused": why, "limit": round(found.calibration.limit, 3)}
+    if itself is not None:
+        numbers["unlike_itself"] = round(itself.probability, 4)
+        seen = "has places unlike the rest of it" if itself.above_normal else "is like itself everywhere"
+        finding += f" Without them, the part {seen}: weak evidence."
+    return Evidence(tool="anomaly_map", finding=finding, numbers=numbers)
 
 
 def _numbers(found: AnomalyMap) -> dict[str, float | str]:

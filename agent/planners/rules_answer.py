@@ -13,6 +13,8 @@ from tools.evidence import Evidence, Region
 # Log-odds. A reference that fits shows a difference of 1.5 times the limit on one good part in twenty or fewer.
 DIFFERS = 4.5
 NOTHING_DIFFERS = -1.5
+UNCONFIRMED = (6.0, 8.0)  # times the limit: pieces of a loose product reach 5.7, faults of a printed pattern begin at 7
+UNCONFIRMED_DIFFERS = 9.0  # enough against a map that sees nothing
 BESIDE_THE_PART = -2.5
 NO_VISIBLE_MARK = -0.3
 
@@ -52,13 +54,22 @@ def _weight(item: Evidence, evidence: Sequence[Evidence]) -> float:
         # A picture that is like itself says nothing about a reference it was never compared with.
         return odds if item.numbers["references"] else max(odds, 0.0)
     if item.tool == COMPARE and item.above_normal is not None:
-        strongest = max((region.score for region in item.regions), default=1.0)
-        return DIFFERS * min((strongest - 1) / 0.5, 1.0) if item.above_normal else NOTHING_DIFFERS
+        return _differing(item, evidence) if item.above_normal else NOTHING_DIFFERS
     if item.tool == "zoom":
         beside = BESIDE_THE_PART if float(item.numbers["on_part"]) < 0.3 else 0.0
         invisible = NO_VISIBLE_MARK if str(item.numbers["looks"]).startswith("no mark") else 0.0
         return (beside + invisible) / sum(other.tool == "zoom" for other in evidence)
     return 0.0
+
+
+def _differing(item: Evidence, evidence: Sequence[Evidence]) -> float:
+    """Log-odds of a difference: one that a map with references does not see must be far stronger to count."""
+    strongest = max((region.score for region in item.regions), default=1.0)
+    maps = [other for other in evidence if other.tool == "anomaly_map" and other.numbers.get("references")]
+    if any(one.above_normal is False for one in maps):
+        from_, to = UNCONFIRMED
+        return UNCONFIRMED_DIFFERS * min(max((strongest - from_) / (to - from_), 0.0), 1.0)
+    return DIFFERS * min((strongest - 1) / 0.5, 1.0)
 
 
 def _entry_for(evidence: Sequence[Evidence]) -> dict[str, Any] | None:

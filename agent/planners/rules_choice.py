@@ -52,9 +52,12 @@ def choose(
 
 
 def _whether(options: Mapping[str, str], evidence: Sequence[Evidence]) -> str | None:
-    fused = fuse(detector_probability(evidence), weigh(evidence)[0])
-    wanted = _YES if fused is not None and fused >= 0.5 else _NO
-    return next((letter for letter, text in options.items() if wanted.match(text)), None) if evidence else None
+    if not evidence:
+        return None
+    alone = next((float(item.numbers["unlike_itself"]) for item in evidence if "unlike_itself" in item.numbers), None)
+    fused = fuse(detector_probability(evidence) or alone, weigh(evidence)[0]) or 0.0
+    wanted = _YES if fused >= 0.5 else _NO
+    return next((letter for letter, text in options.items() if wanted.match(text)), None)
 
 
 def _placed(options: Mapping[str, str], facts: Mapping[str, str], suspects: Sequence[Suspect]) -> str | None:

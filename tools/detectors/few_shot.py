@@ -21,7 +21,14 @@ from tools.detectors import AnomalyMap, Calibration, Detector, Fitted, Floats, P
 from tools.detectors.features import Backbone, tempered_patches
 from tools.detectors.held import BANK_ROWS, View, bank_of, hold, rows_of, thinned
 from tools.detectors.nearest import nearest
-from tools.detectors.normal_range import from_copies, from_left_out, moved_copies, own_distances
+from tools.detectors.normal_range import (
+    ONE_REFERENCE,
+    ONE_TEXTURE,
+    from_copies,
+    from_left_out,
+    moved_copies,
+    own_distances,
+)
 from tools.detectors.orientation import TURNS, lies_in_any_orientation, turned_copies, usual_area
 from tools.detectors.self_similarity import without_references
 from tools.foreground import part_mask
@@ -262,7 +269,8 @@ def _normal_range(detector: FewShot, references: Sequence[Pixels], judged: _Judg
         (grid,) = judged.grids.values()
         copies = [detector.score(copy).image_score for copy in moved_copies(references[0])]
         own = own_distances(grid)
-        return from_copies(copies, float(np.quantile(detector.look.smooth(own, references[0]), 0.99)))
+        farther = ONE_REFERENCE if detector.look.area else ONE_TEXTURE
+        return from_copies(copies, float(np.quantile(detector.look.smooth(own, references[0]), 0.99)), farther)
     scores = []
     for index, (distances, rows) in judged.found.items():
         grid = judged.grids[index]

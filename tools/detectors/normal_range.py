@@ -17,6 +17,7 @@ from tools.detectors import BEYOND, Calibration, Floats, Pixels
 PRIOR_SPREAD = 0.10  # of the centre: how far good parts scatter where nothing else is known
 PRIOR_WEIGHT = 12  # references that the prior counts for
 ONE_REFERENCE = 1.1  # parts differ more from one reference than it differs from its own copies
+ONE_TEXTURE = 1.25  # and pieces of a texture, which are never the same piece, differ more still
 FLOOR = 1e-3  # keeps constant pictures (limit 0) finite
 
 
@@ -44,12 +45,12 @@ def from_scores(scores: Sequence[float], floor: float = FLOOR) -> Calibration:
     return _calibration(limit, spread, freedom, f"the scores of {count} good parts", values, floor)
 
 
-def from_copies(copies: Sequence[float], own: float) -> Calibration:
+def from_copies(copies: Sequence[float], own: float, farther: float = ONE_REFERENCE) -> Calibration:
     """Normal range from one reference: scores of its moved copies, and `own`, how unlike its patches are to each other.
 
     A single picture says little about how parts differ, so the range lies beyond the mean of the two.
     """
-    limit = ONE_REFERENCE * (max(copies) + own) / 2
+    limit = farther * (max(copies) + own) / 2
     method = "shifted, turned and relit copies of the one reference"
     return replace(_calibration(limit, PRIOR_SPREAD * limit, PRIOR_WEIGHT, method, np.empty(0), FLOOR), normals=1)
 
