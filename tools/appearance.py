@@ -11,7 +11,9 @@ from tools.resample import resized, to_lab
 
 SIDE = 256  # pixels
 GREY = 9.0  # Lab chroma under which a colour is a grey
-TWO_TONED = 0.85  # share of the part within a tenth of black or white
+TWO_TONED = 0.85  # share of the picture that is nearly black or white
+NEARLY = 30  # grey levels
+SOME = 0.03
 
 
 def appearance(pixels: Pixels) -> str:
@@ -20,9 +22,11 @@ def appearance(pixels: Pixels) -> str:
     part = part_mask(small)
     lab = to_lab(small)
     words = [_colour(np.median(lab[part], axis=0)), _ground(lab, part)]
+    if _two_toned(pixels):
+        return f"{words[0]}; only black and white, a drawn pattern"
     if not part.all():
         words.append(_outline(part))
-    return "; ".join([*words, _texture(lab[..., 0], part)])
+    return "; ".join([*words, _texture(lab[..., 0])])
 
 
 def _colour(lab: Floats) -> str:
@@ -50,10 +54,14 @@ def _outline(part: np.ndarray) -> str:
     return "rectangular" if filled > 0.9 else "round" if filled > 0.7 and sides[1] < 1.3 * sides[0] else "irregular"
 
 
-def _texture(light: Floats, part: np.ndarray) -> str:
-    inside = light[part]
-    if ((inside < 10) | (inside > 90)).mean() > TWO_TONED and inside.std() > 25:
-        return "only black and white, a drawn pattern"
+def _two_toned(pixels: Pixels) -> bool:
+    """Whether nearly all of the picture is black or white, and some of it each."""
+    grey = pixels.mean(axis=2)
+    black, white = float((grey < NEARLY).mean()), float((grey > 255 - NEARLY).mean())
+    return black + white > TWO_TONED and min(black, white) > SOME
+
+
+def _texture(light: Floats) -> str:
     across, down = (float(np.abs(np.diff(light, axis=axis)).mean()) for axis in (1, 0))
     rough = (across + down) / 2
     lined = max(across, down) > 1.8 * min(across, down)

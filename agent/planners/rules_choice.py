@@ -41,7 +41,7 @@ def choose(
     if _PLACE.search(question):
         found = _placed(options, facts, suspects)
     elif _OBJECT.search(question):
-        found = _best(likeness(options, facts["part"]))
+        found = _best(likeness(options, facts["part"], "objects"))
     elif _VERDICT.search(question) or all(_YES.match(one) or _NO.match(one) for one in options.values()):
         found = _whether(options, evidence)
     elif _KIND.search(question):
@@ -82,15 +82,14 @@ def _place(text: str) -> tuple[float, float] | None:
 
 
 def _described(options: Mapping[str, str], facts: Mapping[str, str], evidence: Sequence[Evidence]) -> str | None:
-    """The option nearest in meaning to the measured mark on such a part, and to the entries that were found."""
-    looks = [str(item.numbers["looks"]) for item in evidence if item.tool == "zoom"][:1]
-    mark = [*looks, facts.get("mark", "")][0]
+    """The option whose defect looks most like the measured mark; of equal ones the nearest in meaning."""
+    marks = [str(item.numbers["described"]) for item in evidence if item.tool == "zoom"][:1]
+    mark = [*marks, facts.get("mark", "")][0]
     if not mark:
         return None
-    titles = [str(passage["title"]) for item in evidence for passage in item.passages][:3]
-    queries = [f"defect: {mark}", *titles]
-    scores = np.mean([_nearness(query, options) for query in queries], axis=0)
-    return _best(dict(zip(options, map(float, scores), strict=True)))
+    fits = likeness(options, mark, "defects")
+    nearness = zip(options, _nearness(f"defect: {mark}", options), strict=True)
+    return _best({letter: fits[letter] + float(near) for letter, near in nearness})
 
 
 def _nearness(query: str, options: Mapping[str, str]) -> Vector:
