@@ -11,7 +11,7 @@ READERS = ("strict", "benchmark")
 _ONLY = re.compile(r"^\W*([A-E])\W*$", re.IGNORECASE)
 _LEADING = re.compile(r"^[\s*(\"']*([A-E])\s*[.):,](?=\s|\*|$)")
 _STATED = re.compile(
-    r"\b(?:answer|option|choice|letter)\b(?:\s+(?:is|would be|should be)|\s*[:=])?\s*(?:option\s+)?"
+    r"(?i:\b(?:answer|option|choice|letter)\b(?:\s+(?:is|would be|should be)|\s*[:=])?\s*(?:option\s+)?)"
     r"[*(\"'\[]*([A-Ea-e])(?![\w'])"
 )
 _ANOTHER = re.compile(r"^[*)\"'\].]*\s*(?:or|and|/|,)\s*[*(\"'\[]*[A-Ea-e](?![\w'])")
