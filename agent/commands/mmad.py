@@ -142,6 +142,21 @@ def score_(
     print(*written, sep="\n")
 
 
+@mmad.command("report")
+def report_(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of `mmad run`; the others are set beside the first.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write into; by default the first run's.")] = None,
+    published: Annotated[
+        Path | None, typer.Option(help="Folder of published answers_*_accuracy.csv to set beside.", file_okay=False)
+    ] = None,
+    reader: Reader = "strict",
+) -> None:
+    """Write runs side by side as Markdown, CSV and one HTML page with plots and wrong answers."""
+    from evals.mmad.report import write_report
+
+    print(*write_report(runs, out or runs[0], published, reader), sep="\n")
+
+
 def _print(rows: Table, found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table as Shown

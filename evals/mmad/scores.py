@@ -8,7 +8,7 @@ helper/summary.py, without its faults). An unreadable or missing answer is wrong
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,21 +59,25 @@ def _letter(one: Answered, image: AnsweredImage, reader: str) -> str | None:
     return benchmark_reader(one.reply, one.options) if reader == "benchmark" else strict_reader(one.reply, one.options)
 
 
-def table(marked: Sequence[Marked], weights: npt.NDArray[np.float64] | None = None) -> Table:
-    """Percent by data set and subtask with averages; the last row is the mean of the data sets.
+Cell = tuple[str, str, bool]  # data set, subtask, and for detection whether the pictures are anomalous
+Counts = npt.NDArray[np.float64]  # right answers and answers of each picture (2, images)
 
-    `weights` (images,) count each picture so many times.
-    """
-    sums: dict[tuple[str, str, bool], list[float]] = defaultdict(lambda: [0.0, 0.0])
+
+def table(marked: Sequence[Marked]) -> Table:
+    """Percent by data set and subtask with averages; the last row is the mean of the data sets."""
+    return _averaged({cell: counts.sum(axis=1) for cell, counts in cells(marked).items()})
+
+
+def cells(marked: Sequence[Marked]) -> dict[Cell, Counts]:
+    """The right answers and the answers of each picture (2, images), by data set and subtask."""
+    images = max((one.image for one in marked), default=-1) + 1
+    found: dict[Cell, Counts] = defaultdict(lambda: np.zeros((2, images)))
     for one in marked:
-        cell = sums[one.dataset, one.subtask, one.anomalous and one.subtask == DETECTION]
-        weight = 1.0 if weights is None else float(weights[one.image])
-        cell[0] += weight * one.correct
-        cell[1] += weight
-    return _averaged(sums)
+        found[one.dataset, one.subtask, one.anomalous and one.subtask == DETECTION][:, one.image] += one.correct, 1
+    return found
 
 
-def _averaged(sums: Mapping[tuple[str, str, bool], Sequence[float]]) -> Table:
+def _averaged(sums: Mapping[Cell, npt.NDArray[np.float64]]) -> Table:
     rows: Table = {}
     for dataset in dict.fromkeys(dataset for dataset, _, _ in sums):
         row: dict[str, float] = {}
@@ -121,20 +125,23 @@ def score(images: Sequence[AnsweredImage], reader: str = "strict") -> dict[str, 
 
 def _intervals(marked: Sequence[Marked], images: int) -> dict[str, list[float]]:
     """Bootstrap intervals (95 %) of the last row, over pictures: the answers on one are not independent."""
+    rows = drawn_again(marked, images)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: interval([row[name] for row in rows if name in row]) for name in names}
+
+
+def drawn_again(marked: Sequence[Marked], images: int) -> list[dict[str, float]]:
+    """The last row of the table for each of 1,000 seeded draws of the pictures; the same draws for the same number."""
     if not marked:
-        return {}
-    return resampled(images, lambda weights: table(marked, weights)[AVERAGE])
+        return []
+    draws = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), size=RESAMPLES).astype(float)
+    sums = {cell: draws[:, : counts.shape[1]] @ counts.T for cell, counts in cells(marked).items()}
+    return [_averaged({cell: drawn[number] for cell, drawn in sums.items()})[AVERAGE] for number in range(RESAMPLES)]
 
 
-def resampled(images: int, figures: Callable[[npt.NDArray[np.float64]], Mapping[str, float]]) -> dict[str, list[float]]:
-    """The 95 % interval of each figure over 1,000 seeded draws of the pictures."""
-    random = np.random.default_rng(0)
-    draws = [random.multinomial(images, np.full(images, 1 / images)).astype(float) for _ in range(RESAMPLES)]
-    found = [figures(draw) for draw in draws]
-    return {
-        name: [round(float(edge), 3) for edge in np.percentile([one[name] for one in found if name in one], INTERVAL)]
-        for name in found[0]
-    }
+def interval(values: Sequence[float]) -> list[float]:
+    """The middle 95 % of the values."""
+    return [round(float(edge), 3) for edge in np.percentile(values, INTERVAL)]
 
 
 def _verdict(marked: Sequence[Marked], images: Sequence[AnsweredImage]) -> dict[str, Any]:
