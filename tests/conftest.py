@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("FLAWLENS_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -54,3 +54,11 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield started
         started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page of Debian's Chromium."""
+    opened = browser.new_page()
+    yield opened
+    opened.close()

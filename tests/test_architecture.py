@@ -17,7 +17,16 @@ ALLOWED = {
     "knowledge_base": {"knowledge_base"},
     "tools": {"tools", "knowledge_base"},
     "agent": {"agent", "tools", "knowledge_base", "prompts"},
-    "evals": {"evals", "agent.inspector", "agent.diagnosis", "agent.page", "agent.trace", "agent.planners", "tools"},
+    "evals": {
+        "evals",
+        "agent.inspector",
+        "agent.diagnosis",
+        "agent.page",
+        "agent.trace",
+        "agent.planners",
+        "knowledge_base.files",
+        "tools",
+    },
 }
 HEAVY = {
     "torch",

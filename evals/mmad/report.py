@@ -114,7 +114,7 @@ class Wrong:
 def wrong_answers(report: RunReport, beside: Path) -> list[Wrong]:
     """The first wrong answers of a run; each trace is written as a page in its run's folder."""
     marks = iter(mark(report.images, report.scores["reader"]))
-    found = []
+    found: list[Wrong] = []
     for image in report.images:
         for one in image.questions:
             marked = next(marks)
