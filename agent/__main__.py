@@ -86,6 +86,8 @@ def whole(
 ) -> None:
     """Options of every command."""
     context.obj = home
+    # No option: what is typed can be read in the list of processes.
+    context.meta["api_key"] = os.environ.get("FLAWLENS_API_KEY")
     if version:
         from importlib.metadata import version as installed
 
@@ -156,8 +158,7 @@ def inspect(
         most_pixels=image_pixels,
         reply_tokens=reply_tokens,
         reasoning=procedure.reasoning,
-        # No option: what is typed can be read in the list of processes.
-        api_key=os.environ.get("FLAWLENS_API_KEY"),
+        api_key=context.meta["api_key"],
     )
     inspector = Inspector(
         chosen_home(context, home),

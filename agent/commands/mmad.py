@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -47,6 +46,7 @@ def validate_(data: Data, annotation: Annotation = None, as_json: AsJson = False
 
 @mmad.command("run")
 def run(
+    context: typer.Context,
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for answers and traces.", file_okay=False)],
     annotation: Annotation = None,
@@ -74,7 +74,9 @@ def run(
     sample: Annotated[int | None, typer.Option(help="Only so many pictures, drawn with --seed.", min=1)] = None,
     seed: int = 0,
     shard: Annotated[str, typer.Option(help="i/n: every n-th picture from the i-th.")] = "1/1",
-    workers: Annotated[int, typer.Option(help="Processes, each with a model of its own.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes or actors, each with a model of its own.", min=1)] = 1,
+    runner: Annotated[Literal["local", "ray"], typer.Option(help="ray asks on a cluster (extra ray).")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster; local starts one on this machine.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Answer the questions of an MMAD folder; every answer is on disk as soon as it is there."""
@@ -83,6 +85,7 @@ def run(
 
     from evals.mmad.answers import AnswerLog
     from evals.mmad.data import read_mmad
+    from evals.mmad.on_ray import answers_on_ray
     from evals.mmad.run import Settings, Subset, answers_of, setup_of
 
     settings = Settings(
@@ -106,11 +109,15 @@ def run(
     chosen = subset.of(found.images)
     left = [image for image in chosen if image.key not in done]
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    api_key = os.environ.get("FLAWLENS_API_KEY")
+    key = context.meta.get("api_key")
+    if runner == "ray":
+        coming = answers_on_ray(left, settings, out, workers=workers, address=address, api_key=key)
+    else:
+        coming = answers_of(left, settings, out, workers=workers, api_key=key)
     failed = 0
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("pictures", total=len(chosen), completed=len(chosen) - len(left))
-        for answered in answers_of(left, settings, out, workers=workers, api_key=api_key):
+        for answered in coming:
             log.append(answered)
             failed += bool(answered.failure)
             progress.update(bar, advance=1, description=f"pictures, {failed} failed" if failed else "pictures")
