@@ -269,7 +269,7 @@ def _normal_range(detector: FewShot, references: Sequence[Pixels], judged: _Judg
         (grid,) = judged.grids.values()
         copies = [detector.score(copy).image_score for copy in moved_copies(references[0])]
         own = own_distances(grid)
-        farther = ONE_REFERENCE if detector.look.area else ONE_TEXTURE
+        farther = ONE_TEXTURE if part_mask(references[0]).all() else ONE_REFERENCE
         return from_copies(copies, float(np.quantile(detector.look.smooth(own, references[0]), 0.99)), farther)
     scores = []
     for index, (distances, rows) in judged.found.items():
