@@ -25,6 +25,7 @@ ALLOWED = {
         "agent.trace",
         "agent.planners",
         "knowledge_base.files",
+        "knowledge_base.store",
         "tools",
     },
 }

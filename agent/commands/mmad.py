@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from agent.commands.options import AsJson
+from agent.commands.options import DEFAULT_HOME, AsJson, Home, chosen_home
 
 if TYPE_CHECKING:
     from evals.mmad.scores import Table
@@ -162,6 +162,29 @@ def report_(
     from evals.mmad.report import write_report
 
     print(*write_report(runs, out or runs[0], published, reader), sep="\n")
+
+
+@mmad.command("build")
+def build_(
+    context: typer.Context,
+    dataset: Annotated[Path, typer.Argument(help="Folder of product folders in MVTec layout.", file_okay=False)],
+    out: Annotated[Path, typer.Option(help="Folder for mmad.json, what is known of each picture, and overlays.")],
+    products: Annotated[str, typer.Option(help="Product folders, separated by commas; by default all.")] = "",
+    seed: int = 0,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write questions in MMAD's form from masks and folders; effects come from the expert entries."""
+    from evals.detector_bench.run import product_folders
+    from evals.mmad.build import build
+    from knowledge_base.store import KnowledgeBase
+
+    folders = product_folders(dataset, [name.strip() for name in products.split(",") if name.strip()])
+    built = build(folders, out, KnowledgeBase(chosen_home(context, home) / "knowledge"), seed)
+    for subtask, count in built.questions.items():
+        print(f"{count:6} {subtask}")
+    print(f"{built.images} pictures; the right option is the longest in {built.longest:.0%}, chance is 25 %; next:")
+    print(f"  flawlens mmad validate --data {dataset.resolve().parent} --annotation {built.annotation}")
+    print(f"  flawlens mmad run --data {dataset.resolve().parent} --annotation {built.annotation} --out RUN")
 
 
 def _print(rows: Table, found: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ Subtask = Literal[
     "Object Analysis",
 ]
 SUBTASKS: tuple[Subtask, ...] = get_args(Subtask)
+DETECTION: Subtask = SUBTASKS[0]
 # as the published scores fold them
 _SUBTASK: Mapping[str, Subtask] = {
     **{name: name for name in SUBTASKS},

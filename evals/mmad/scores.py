@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evals.mmad.answers import Answered, AnsweredImage
-from evals.mmad.data import SUBTASKS
+from evals.mmad.data import DETECTION, SUBTASKS
 from evals.mmad.readers import benchmark_reader, strict_reader
 
-DETECTION = SUBTASKS[0]
 AVERAGE = "Average"
 RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)  # percent

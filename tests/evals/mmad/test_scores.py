@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from evals.mmad.answers import Answered, AnsweredImage
-from evals.mmad.data import SUBTASKS, read_mmad
+from evals.mmad.data import DETECTION, SUBTASKS, read_mmad
 from evals.mmad.published import accuracy_csv, answers_json
-from evals.mmad.scores import AVERAGE, DETECTION, mark, score, table
+from evals.mmad.scores import AVERAGE, mark, score, table
 
 OPTIONS = {"A": "Yes.", "B": "No.", "C": "Perhaps.", "D": "Never."}
 
