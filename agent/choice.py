@@ -58,7 +58,11 @@ def ask_choices(
         asked = _asked(choice, wire.album, direct, facts)
         answer, reply = _ask(wire, choice, [*found, *said, asked], max(seconds, LEAST_SECONDS))
         if history and reply is not None:
-            said += [asked, reply, *(ToolMessage("Noted.", tool_call_id=call["id"]) for call in reply.tool_calls)]
+            said += [
+                asked,
+                reply,
+                *(ToolMessage("Noted.", tool_call_id=call["id"], name=call["name"]) for call in reply.tool_calls),
+            ]
         yield answer
 
 
