@@ -39,7 +39,7 @@ def first_messages(inspection: Inspection, topic: Topic, album: Album, procedure
 
 def task_message(inspection: Inspection, topic: Topic, procedure: Procedure) -> HumanMessage:
     """What is asked about the part, with its picture."""
-    task = render("inspect", topic=topic, question=inspection.question, turns=procedure.turns)
+    task = render("inspect", topic=topic, question=inspection.question, sheet=inspection.sheet, turns=procedure.turns)
     return HumanMessage([_words(task), _picture("part")])
 
 

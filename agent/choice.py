@@ -46,16 +46,24 @@ choose_tool = StructuredTool.from_function(
 
 
 def ask_choices(
-    wire: Wire, choices: Sequence[Choice], found: Sequence[AnyMessage], *, direct: bool, history: bool, seconds: float
+    wire: Wire,
+    choices: Sequence[Choice],
+    found: Sequence[AnyMessage],
+    *,
+    direct: bool,
+    history: bool,
+    seconds: float,
+    sheet: str | None = None,
 ) -> Iterator[ChoiceAnswer]:
     """The planner's answer to each choice after the messages `found`; one that fails is an answer that says so.
 
-    With `history` each choice also sees those before it and their answers.
+    Asked directly, `sheet` is text on the product that stands before the question. With `history` each choice also
+    sees those before it and their answers.
     """
     said: list[AnyMessage] = []
     facts = part_facts(wire.album, found)
     for choice in choices:
-        asked = _asked(choice, wire.album, direct, facts)
+        asked = _asked(choice, wire.album, direct, sheet, facts)
         answer, reply = _ask(wire, choice, [*found, *said, asked], max(seconds, LEAST_SECONDS))
         if history and reply is not None:
             said += [
@@ -66,12 +74,13 @@ def ask_choices(
         yield answer
 
 
-def _asked(choice: Choice, album: Album, direct: bool, facts: Mapping[str, str]) -> HumanMessage:
+def _asked(choice: Choice, album: Album, direct: bool, sheet: str | None, facts: Mapping[str, str]) -> HumanMessage:
     references = [name for name in album.views if name.startswith("reference_")]
     text = render(
         "choice",
         direct=direct,
         references=len(references),
+        sheet=sheet,
         question=choice.question,
         options=dict(choice.options),
         tool=CHOOSE,

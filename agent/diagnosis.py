@@ -37,7 +37,7 @@ class Inspection:
     """One part to look at: `image` and `references` are files, `product` filters knowledge, `question` is free text.
 
     `topic` says what the question is about; None lets its words decide. `choices` are answered afterwards, from what
-    the inspection found.
+    the inspection found. `sheet` is text on the product that the planner reads beside what it retrieves.
     """
 
     image: Path
@@ -46,6 +46,7 @@ class Inspection:
     question: str | None = None
     topic: Topic | None = None
     choices: tuple[Choice, ...] = ()
+    sheet: str | None = None
 
 
 @dataclass(frozen=True)

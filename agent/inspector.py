@@ -165,6 +165,7 @@ class Inspector:
                 direct=procedure.direct,
                 history=procedure.history,
                 seconds=room.seconds_left(),
+                sheet=case.inspection.sheet,
             )
         )
 

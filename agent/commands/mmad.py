@@ -57,8 +57,12 @@ def run(
     shots: Annotated[int, typer.Option(help="Good parts shown.", min=0, max=8)] = 1,
     templates: Annotated[Literal["random", "similar"], typer.Option(help="Which of MMAD's templates.")] = "random",
     knowledge: Annotated[
-        Literal["none", "retrieved"], typer.Option(help="Expert knowledge, without the object's name.")
+        Literal["none", "retrieved", "sheet"],
+        typer.Option(help="retrieved: without the object's name; sheet: the object's whole text, near-oracle."),
     ] = "retrieved",
+    sheets: Annotated[
+        Path | None, typer.Option(help="domain_knowledge.json; by default DATA/domain_knowledge.json.", dir_okay=False)
+    ] = None,
     detector: Annotated[str, typer.Option(help="none, default, or as for `flawlens inspect`.")] = "default",
     notation: Annotated[
         Literal["bbox", "contour", "highlight", "mask", "heatmap"], typer.Option(help="How a map is drawn.")
@@ -100,6 +104,7 @@ def run(
         history=history == "on",
         per=per,
         image_pixels=image_pixels,
+        sheets=str((sheets or data / "domain_knowledge.json").resolve()) if knowledge == "sheet" else "",
         dialect=None if dialect == "auto" else dialect,
     )
     subset = Subset(limit, sample, seed, _shard(shard))

@@ -67,7 +67,7 @@ class AnswerLog:
     def begin(self, setup: dict[str, Any], resume: bool) -> set[str]:
         """Keys that are answered already; DatasetError when the folder holds another run, or one not to be resumed."""
         before = self._setup()
-        if before is None:
+        if before is None or not (self.folder / ANSWERS).exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.folder / SETUP, json.dumps(setup, ensure_ascii=False, indent=1).encode())
             return set()

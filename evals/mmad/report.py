@@ -19,6 +19,11 @@ from evals.mmad.data import SUBTASKS
 from evals.mmad.scores import AVERAGE, mark, score
 from knowledge_base.files import write_atomically
 
+KNOWLEDGE = {
+    "none": "none",
+    "retrieved": "retrieved from picture and evidence, without the object's name",
+    "sheet": "the object's whole sheet, near-oracle: it lists the right defects",
+}
 MOST_WRONG = 60  # answers of a run that are shown with their trace
 COLUMNS = (*SUBTASKS, AVERAGE)
 
@@ -49,7 +54,7 @@ class RunReport:
             ("planner", f"{settings['planner']}, mode {settings['mode']}, one run a {settings['per']}"),
             ("shots", f"{settings['shots']}, {settings['templates']} templates"),
             ("without a template", f"{found['zero_shot_images']} of {found['images']} pictures"),
-            ("knowledge", f"{settings['knowledge']}, without the object's name"),
+            ("knowledge", KNOWLEDGE[settings["knowledge"]]),
             ("detector", f"{settings['detector']}, drawn as {settings['notation']}"),
             ("thinking aloud", "on" if settings["cot"] else "off"),
             ("history", "on" if settings["history"] else "off"),

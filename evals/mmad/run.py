@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 from agent.diagnosis import Choice, Diagnosis, Inspection, Procedure
 from agent.inspector import Inspector, expected_errors
-from agent.planners import make_planner
+from agent.planners import PlannerError, make_planner
 from evals.mmad.answers import Answered, AnsweredImage
 from evals.mmad.data import MmadData, MmadImage, Question
 from evals.mmad.localisation import compared_with_mask
+from evals.mmad.sheets import read_sheets, sheet_of
 from tools.evidence import Notation
 
 PENDING = 4  # pictures waiting for each worker
@@ -29,26 +30,28 @@ PENDING = 4  # pictures waiting for each worker
 class Settings:
     """How the questions are asked: each field is one axis of the ablations.
 
-    `per` is one investigation an image, or one run a question as published; `detector` may be none.
+    `per` is one investigation an image, or one run a question as published; `detector` may be none;
+    `sheets` is the file of knowledge "sheet".
     """
 
     planner: str = "rules"
     mode: Literal["agent", "direct"] = "agent"
     shots: int = 1
     templates: Literal["random", "similar"] = "random"
-    knowledge: Literal["none", "retrieved"] = "retrieved"
+    knowledge: Literal["none", "retrieved", "sheet"] = "retrieved"
     detector: str = "few-shot"
     notation: Notation = "heatmap"
     cot: bool = True
     history: bool = False
     per: Literal["image", "question"] = "image"
     image_pixels: int = 1_003_520
+    sheets: str = ""
     dialect: str | None = None
 
     def procedure(self) -> Procedure:
         """The inspector's procedure."""
         left_out = ["anomaly_map"] if self.detector == "none" else []
-        left_out += ["search_knowledge"] if self.knowledge == "none" else []
+        left_out += ["search_knowledge"] if self.knowledge != "retrieved" else []
         return Procedure(
             reasoning=self.cot,
             notation=self.notation,
@@ -99,6 +102,7 @@ class Asker:
 
     def __init__(self, settings: Settings, home: Path, api_key: str | None) -> None:
         self.settings = settings
+        self.sheets = read_sheets(Path(settings.sheets)) if settings.knowledge == "sheet" else {}
         planner = make_planner(
             settings.planner,
             dialect=settings.dialect,
@@ -115,7 +119,7 @@ class Asker:
         groups = [image.questions] if self.settings.per == "image" else [(question,) for question in image.questions]
         wall, cpu = time.perf_counter(), time.process_time()
         try:
-            found = [self._inspect(image.path, templates, group) for group in groups]
+            found = [self._inspect(image, templates, group) for group in groups]
         except expected_errors() as error:
             return _answered(image, [], zero_shot=missing, failure=str(error))
         spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
@@ -128,9 +132,11 @@ class Asker:
         there = tuple(path for path in wanted if path.is_file())
         return there, len(there) < self.settings.shots
 
-    def _inspect(self, picture: Path, templates: tuple[Path, ...], questions: Sequence[Question]) -> Diagnosis:
+    def _inspect(self, image: MmadImage, templates: tuple[Path, ...], questions: Sequence[Question]) -> Diagnosis:
         choices = tuple(Choice(question.text, question.options) for question in questions)
-        run = self.inspector.inspect(Inspection(picture, templates, choices=choices, topic="defects"))
+        sheet = sheet_of(self.sheets, image)
+        inspection = Inspection(image.path, templates, choices=choices, topic="defects", sheet=sheet)
+        run = self.inspector.inspect(inspection)
         return Diagnosis.model_validate(run.diagnosis)
 
 
@@ -201,11 +207,17 @@ def _as_they_come(
 
 
 _ASKER: dict[str, Asker] = {}  # of a worker process: made once, since it holds a model
+_UNMADE: list[str] = []  # why it could not be made: an error in a pool's start would only say that the pool is broken
 
 
 def _start(settings: Settings, home: Path, api_key: str | None) -> None:
-    _ASKER["mine"] = Asker(settings, home, api_key)
+    try:
+        _ASKER["mine"] = Asker(settings, home, api_key)
+    except expected_errors() as error:
+        _UNMADE.append(str(error))
 
 
 def _ask(image: MmadImage) -> AnsweredImage:
+    if _UNMADE:
+        raise PlannerError(_UNMADE[0])  # of one text, as it must be to leave a process
     return _ASKER["mine"].ask(image)

@@ -118,3 +118,11 @@ def test_the_look_of_a_part_on_a_background() -> None:
     scores = likeness(options, appearance(picture), "objects")
     assert max(scores, key=lambda letter: scores[letter]) == "B"
     assert scores["C"] == 0
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_sheet_is_read_with_the_pictures(parts: Path, direct: bool) -> None:
+    planner = ScriptedPlanner(dialect=TALKS, replies=[submits(), chooses("A")] if not direct else [chooses("A")])
+    inspection = Inspection(parts / "scratched.png", choices=(DEFECT,), sheet="Brackets rust at the rim.")
+    inspected(parts / "home", planner, inspection, direct=direct, audit=False)
+    assert "Brackets rust at the rim." in "".join(str(message.content) for message in planner.seen[0])

@@ -151,6 +151,16 @@ def test_a_broken_picture_and_a_missing_template_are_counted(data: Path, tmp_pat
     assert not fine.failure
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_planner_that_cannot_be_had_is_one_line_and_leaves_the_folder_free(
+    data: Path, tmp_path: Path, workers: str
+) -> None:
+    more = [*SAMPLE, "--limit", "1", "--workers", workers]
+    for _ in range(2):
+        done = CliRunner().invoke(app, arguments(data, tmp_path / "out", "--planner", "nobody", *more))
+        assert "there is no planner 'nobody'" in str(done.exception)
+
+
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "x"])
 def test_an_impossible_shard_is_refused(data: Path, tmp_path: Path, shard: str) -> None:
     done = CliRunner().invoke(app, arguments(data, tmp_path / "out", "--shard", shard))
