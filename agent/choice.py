@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
-from langchain_core.tools import StructuredTool
-from pydantic import BaseModel, Field
 
 from agent.diagnosis import Choice, ChoiceAnswer
 from agent.planners import PlannerError
-from agent.submission import CHOOSE
+from agent.submission import CHOOSE, choose_tool
 from agent.wire import Wire
 from prompts import render
 from tools.album import Album
@@ -22,27 +19,6 @@ from tools.mark import measure
 
 LEAST_SECONDS = 30.0  # for a choice, when the inspection took all that it had
 SPOT = 40.0  # half a side, in thousandths, of what is measured around the hottest place
-
-
-class Chosen(BaseModel):
-    """The arguments of `choose_option`."""
-
-    letter: Literal["A", "B", "C", "D", "E"] = Field(description="letter of the option that is right")
-
-
-def _never_called(**_: object) -> str:
-    raise AssertionError("a choice is taken by the inspector")
-
-
-choose_tool = StructuredTool.from_function(
-    _never_called,
-    name=CHOOSE,
-    description=(
-        "Answer a multiple-choice question with the letter of the option that is right. Use it only for a question that"
-        " lists its options by letter."
-    ),
-    args_schema=Chosen,
-)
 
 
 def ask_choices(
@@ -61,7 +37,7 @@ def ask_choices(
     sees those before it and their answers.
     """
     said: list[AnyMessage] = []
-    facts = part_facts(wire.album, found)
+    facts = part_facts(wire.album, found) if choices else {}
     for choice in choices:
         asked = _asked(choice, wire.album, direct, sheet, facts)
         answer, reply = _ask(wire, choice, [*found, *said, asked], max(seconds, LEAST_SECONDS))

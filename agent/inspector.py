@@ -178,9 +178,8 @@ class Inspector:
     def _room(self, case: _Case, album: Album, hear: Hear | None) -> Room:
         """Everything that the graph works with; a question about the object gets no anomaly tools and no references."""
         from agent.briefing import study_calls, survey_calls, task_message
-        from agent.choice import choose_tool
         from agent.graph import Room
-        from agent.submission import answer_tool, submit_tool
+        from agent.submission import answer_tool, choose_tool, submit_tool
         from agent.wire import Wire
         from tools import MOST_CALLS, OF_THE_OBJECT, toolbox
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from langchain_core.tools import StructuredTool
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from agent.diagnosis import ObjectAnswer, Submission
 from tools.evidence import Evidence
@@ -18,6 +18,12 @@ CHOOSE = "choose_option"
 GENERAL_PRACTICE = "general practice"
 Model = TypeVar("Model", bound=BaseModel)
 _CITED = re.compile(r"\[([^\[\]]+)\]\s*$")
+
+
+class Chosen(BaseModel):
+    """The arguments of `choose_option`."""
+
+    letter: Literal["A", "B", "C", "D", "E"] = Field(description="letter of the option that is right")
 
 
 class SubmissionError(Exception):
@@ -46,6 +52,17 @@ answer_tool = StructuredTool.from_function(
         " of the evidence (E1, ...) that it rests on, if any."
     ),
     args_schema=ObjectAnswer,
+)
+
+
+choose_tool = StructuredTool.from_function(
+    _never_called,
+    name=CHOOSE,
+    description=(
+        "Answer a multiple-choice question with the letter of the option that is right. Use it only for a question that"
+        " lists its options by letter."
+    ),
+    args_schema=Chosen,
 )
 
 

@@ -55,7 +55,8 @@ def _whether(options: Mapping[str, str], evidence: Sequence[Evidence]) -> str | 
     if not evidence:
         return None
     alone = next((float(item.numbers["unlike_itself"]) for item in evidence if "unlike_itself" in item.numbers), None)
-    fused = fuse(detector_probability(evidence) or alone, weigh(evidence)[0]) or 0.0
+    told = detector_probability(evidence)
+    fused = fuse(alone if told is None else told, weigh(evidence)[0]) or 0.0
     wanted = _YES if fused >= 0.5 else _NO
     return next((letter for letter, text in options.items() if wanted.match(text)), None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class AnsweredImage:
     tool_call_rate: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    degraded: tuple[str, ...] = field(default=())
+    degraded: tuple[str, ...] = ()
 
 
 class AnswerLog:

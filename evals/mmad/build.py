@@ -115,7 +115,7 @@ class _Writer:
         """The effect that the best entry on such a defect names."""
         found = self.knowledge.search(f"{object_} {defect}", language="en", limit=1)
         entry = self.knowledge.entry(found[0].id) if found else None
-        return str(entry.sections["en"].model_dump()["effect"]).split(". ")[0].rstrip(".") + "." if entry else None
+        return self._short(entry) if entry else None
 
     def entry(self, case: _Case) -> dict[str, Any]:
         """The entry of one picture."""

@@ -6,8 +6,6 @@ import difflib
 import re
 from collections.abc import Mapping
 
-READERS = ("strict", "benchmark")
-
 _ONLY = re.compile(r"^\W*([A-E])\W*$", re.IGNORECASE)
 _LEADING = re.compile(r"^[\s*(\"']*([A-E])\s*[.):,](?=\s|\*|$)")
 _STATED = re.compile(
