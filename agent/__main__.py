@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from agent.commands.detectors import detectors
+from agent.commands.knowledge import Product, knowledge
 from agent.commands.mmad import mmad
 from agent.commands.options import DEFAULT_HOME, DETECTOR_HELP, AsJson, Device, Home, chosen_home
 from agent.commands.products import enroll, products
@@ -24,7 +25,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-knowledge = typer.Typer(help="Expert knowledge that a diagnosis can cite.", no_args_is_help=True)
 runs = typer.Typer(help="Traces of past inspections.", no_args_is_help=True)
 app.add_typer(knowledge, name="knowledge")
 app.add_typer(runs, name="runs")
@@ -33,7 +33,6 @@ app.add_typer(products, name="products")
 app.add_typer(detectors, name="detectors")
 app.command()(enroll)
 
-Product = Annotated[str | None, typer.Option(help="Product name; limits the knowledge to it and its family.")]
 PLANNER_HELP = (
     "rules (embedded, no language model), qwen:MODEL (a folder or a hub's id of a Qwen-VL), or openai:URL#MODEL (vLLM,"
     " llama.cpp, Ollama, SGLang, a hosted API), whose key is read from FLAWLENS_API_KEY."
@@ -199,7 +198,7 @@ def example(
 def doctor(context: typer.Context, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
     """Check this machine; every problem comes with the command that mends it."""
     from agent.doctor import examine
-    from agent.terminal import print_findings
+    from agent.listings import print_findings
 
     findings = examine(chosen_home(context, home))
     if as_json:
@@ -208,59 +207,6 @@ def doctor(context: typer.Context, as_json: AsJson = False, home: Home = DEFAULT
         print_findings(findings)
     if any(finding.level == "problem" for finding in findings):
         raise typer.Exit(1)
-
-
-@knowledge.command("search")
-def knowledge_search(
-    context: typer.Context,
-    query: str,
-    product: Product = None,
-    limit: Annotated[int, typer.Option(min=1, max=50)] = 3,
-    as_json: AsJson = False,
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Find entries by what is seen, in English or Chinese."""
-    from dataclasses import asdict
-
-    from agent.terminal import print_passages
-    from knowledge_base.store import KnowledgeBase
-
-    passages = KnowledgeBase(chosen_home(context, home) / "knowledge").search(query, product=product, limit=limit)
-    if as_json:
-        print(json.dumps([asdict(passage) for passage in passages], ensure_ascii=False, indent=2))
-    else:
-        print_passages(passages)
-
-
-@knowledge.command("add")
-def knowledge_add(
-    context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Folder of Markdown entries.")],
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Add or renew entries; a broken file is reported and skipped, and the exit status is then 2."""
-    from knowledge_base.store import KnowledgeBase
-
-    report = KnowledgeBase(chosen_home(context, home) / "knowledge").add(folder)
-    print(f"{len(report.added)} added, {len(report.changed)} changed, {len(report.unchanged)} unchanged")
-    for error in report.refused:
-        print(f"flawlens: {error}", file=sys.stderr)
-    if report.refused:
-        raise typer.Exit(BAD_INPUT)
-
-
-@knowledge.command("list")
-def knowledge_list(context: typer.Context, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """List all entries."""
-    from agent.terminal import print_entries
-    from knowledge_base.store import KnowledgeBase
-
-    entries = KnowledgeBase(chosen_home(context, home) / "knowledge").list()
-    if as_json:
-        chosen = [entry.model_dump(mode="json", exclude={"sections"}) for entry in entries]
-        print(json.dumps(chosen, ensure_ascii=False, indent=2))
-    else:
-        print_entries(entries)
 
 
 @runs.command("list")

@@ -15,7 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from agent.diagnosis import REVIEW_BAND
-from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, tokens, unfiled, visible, words_of
+from agent.shown import visible
+from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, tokens, unfiled, words_of
 from agent.trace import Run, RunError
 from knowledge_base.files import write_atomically
 

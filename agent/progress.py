@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from agent.terminal import visible
+from agent.shown import visible
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from knowledge_base.embedding import embed_passages, read_vectors, write_vectors
 from knowledge_base.entry import read_entry
-from knowledge_base.index import documents
+from knowledge_base.index import entry_texts
 from knowledge_base.store import SHIPPED, VECTORS
 
 
@@ -16,7 +16,7 @@ def embed_entries(folder: Path) -> int:
     Raises KnowledgeError for a file that is not an entry.
     """
     entries = [read_entry(path) for path in sorted(folder.glob("*.md"))]
-    texts = [document.text for document in documents(entries)]
+    texts = [text.text for text in entry_texts(entries)]
     vectors = embed_passages(texts, read_vectors(folder / VECTORS))
     write_vectors(folder / VECTORS, vectors)
     return len(vectors)

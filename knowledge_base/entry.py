@@ -41,6 +41,7 @@ MOST_BYTES: Final = 64 * 1024
 _FORM = "give it the form of the files in knowledge_base/entries"
 # They would act on the terminal, or turn the direction of the text, wherever a passage is shown.
 _CONTROLS: Final = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
+_MARKED: Final = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?:(?!---).*\n)*?id[ \t]*:")
 _T = TypeVar("_T")
 
 
@@ -127,6 +128,14 @@ def read_entry(path: Path) -> Entry:
     if entry.id != path.stem:
         raise KnowledgeError(path, f"its id is {entry.id}", f"name the file {entry.id}.md or correct the id")
     return entry
+
+
+def is_entry(path: Path) -> bool:
+    """Whether a file means to be an entry: Markdown whose front matter has a line for the `id`."""
+    try:
+        return path.suffix == ".md" and _MARKED.match(path.read_bytes()) is not None
+    except OSError:
+        return False
 
 
 def _front_matter(path: Path) -> tuple[dict[str, object], str]:

@@ -1,4 +1,4 @@
-"""The vectors of the entries in Chroma: written once into a fresh folder, then only read.
+"""The vectors of entries and documents in Chroma: written once into a fresh folder, then only read.
 
 Chroma loses vectors without an error when two processes write one folder, and answers from what is left when
 files are missing. So no folder is written twice, and `open_index` makes sure of what is in it.
@@ -7,6 +7,7 @@ files are missing. So no folder is written twice, and `open_index` makes sure of
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ import numpy as np
 
 from knowledge_base.embedding import Vector, text_key
 from knowledge_base.entry import LANGUAGES, Entry, Language
+
+# The set of ids up to which an exact comparison is faster than Chroma's search among them.
+FEW: Final = 1000
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -30,25 +34,21 @@ _MOST_NEIGHBOURS: Final = 500
 
 
 @dataclass(frozen=True)
-class Document:
-    """What is embedded of an entry in one language."""
+class Embedded:
+    """A text with a vector: `item` is the entry or the chunk that it stands for."""
 
-    entry: str
-    language: Language
+    id: str
+    item: str
     text: str
 
-    @property
-    def id(self) -> str:
-        return _document_id(self.entry, self.language)
 
-
-def documents(entries: Iterable[Entry]) -> list[Document]:
+def entry_texts(entries: Iterable[Entry]) -> list[Embedded]:
     """Two for each entry: title, aliases and look, in English and in Chinese."""
-    return [Document(entry.id, language, _text(entry, language)) for entry in entries for language in LANGUAGES]
-
-
-def _document_id(entry: str, language: Language) -> str:
-    return f"{entry}:{language}"
+    return [
+        Embedded(f"{entry.id}:{language}", entry.id, _text(entry, language))
+        for entry in entries
+        for language in LANGUAGES
+    ]
 
 
 def _text(entry: Entry, language: Language) -> str:
@@ -58,26 +58,44 @@ def _text(entry: Entry, language: Language) -> str:
 
 
 class VectorIndex:
-    """A Chroma collection of documents, only read."""
+    """A Chroma collection of `texts`, only read."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, texts: Iterable[Embedded]) -> None:
         self._collection = collection
+        self._item: dict[str, str] = {}
+        self._of: defaultdict[str, list[str]] = defaultdict(list)
+        for text in texts:
+            self._item[text.id] = text.item
+            self._of[text.item].append(text.id)
 
-    def cosines(self, query: Vector, entries: Iterable[str]) -> dict[str, float]:
-        """Cosine of the query to the nearest of these entries, each by the nearer of its two languages."""
-        ids = [_document_id(entry, language) for entry in entries for language in LANGUAGES]
+    def cosines(self, query: Vector, items: Iterable[str] | None = None) -> dict[str, float]:
+        """Cosine of the query to the nearest of these items (None: of all), each by the nearer of its texts."""
+        ids = None if items is None else [id_ for item in items for id_ in self._of[item]]
+        if ids is None:
+            found = self._neighbours(query, min(len(self._item), _MOST_NEIGHBOURS))
+        elif len(ids) <= FEW:
+            found = self._compared(query, ids)
+        else:
+            found = self._neighbours(query, _MOST_NEIGHBOURS, ids)
         nearest: dict[str, float] = {}
-        for id_, cosine in self._neighbours(query, min(len(ids), _MOST_NEIGHBOURS), ids):
-            entry = id_.partition(":")[0]
-            nearest[entry] = max(cosine, nearest.get(entry, -1.0))
+        for id_, cosine in found:
+            item = self._item[id_]
+            nearest[item] = max(cosine, nearest.get(item, -1.0))
         return nearest
 
-    def holds(self, count: int, sample: Iterable[Document]) -> bool:
-        """Whether there are `count` documents, and each of the sample is found by its own vector."""
-        return self._collection.count() == count and all(self._finds(document, count) for document in sample)
+    def _compared(self, query: Vector, ids: list[str]) -> list[tuple[str, float]]:
+        if not ids:
+            return []
+        found = self._collection.get(ids=ids, include=["embeddings"])
+        vectors = np.asarray(found["embeddings"], np.float32)
+        return list(zip(found["ids"], (vectors @ query).tolist(), strict=True))
 
-    def _finds(self, document: Document, count: int) -> bool:
-        stored = self._collection.get(ids=[document.id], include=["embeddings"])["embeddings"]
+    def holds(self, count: int, sample: Iterable[Embedded]) -> bool:
+        """Whether there are `count` texts, and each of the sample is found by its own vector."""
+        return self._collection.count() == count and all(self._finds(text, count) for text in sample)
+
+    def _finds(self, text: Embedded, count: int) -> bool:
+        stored = self._collection.get(ids=[text.id], include=["embeddings"])["embeddings"]
         if stored is None or len(stored) != 1:
             return False
         found = self._neighbours(np.asarray(stored[0], np.float32), min(count, 10))
@@ -93,8 +111,8 @@ class VectorIndex:
         return [(id_, 1.0 - float(d)) for id_, d in zip(found["ids"][0], distances[0], strict=True)]
 
 
-def build_index(folder: Path, texts: Sequence[Document], vectors: Mapping[str, Vector]) -> VectorIndex:
-    """Writes the documents, with their `vectors` by `text_key`, into a new folder."""
+def build_index(folder: Path, texts: Sequence[Embedded], vectors: Mapping[str, Vector]) -> VectorIndex:
+    """Writes the texts, with their `vectors` by `text_key`, into a new folder."""
     folder.mkdir()
     collection = _client(folder).create_collection(
         _COLLECTION, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
@@ -102,22 +120,20 @@ def build_index(folder: Path, texts: Sequence[Document], vectors: Mapping[str, V
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
         collection.add(
-            ids=[document.id for document in batch],
-            embeddings=np.array([vectors[text_key(document.text)] for document in batch]),
-            documents=[document.text for document in batch],
-            metadatas=[{"entry": document.entry, "language": document.language} for document in batch],
+            ids=[text.id for text in batch],
+            embeddings=np.array([vectors[text_key(text.text)] for text in batch]),
         )
-    return VectorIndex(collection)
+    return VectorIndex(collection, texts)
 
 
-def open_index(folder: Path, texts: Sequence[Document]) -> VectorIndex | None:
-    """The index in a folder; None when it does not hold these documents, or no longer."""
+def open_index(folder: Path, texts: Sequence[Embedded]) -> VectorIndex | None:
+    """The index in a folder; None when it does not hold these texts, or no longer."""
     from chromadb.errors import ChromaError
 
     if not _is_sound(folder / _SQLITE):
         return None
     try:
-        index = VectorIndex(_client(folder).get_collection(_COLLECTION, embedding_function=None))
+        index = VectorIndex(_client(folder).get_collection(_COLLECTION, embedding_function=None), texts)
         return index if index.holds(len(texts), [*texts[:1], *texts[-1:]]) else None
     except ChromaError:
         return None

@@ -1,8 +1,8 @@
-"""What has to be in the index for it to agree with the entries and with the embedding model."""
+"""What has to be in the index for it to agree with entries and documents and with the embedding model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from knowledge_base.embedding import DIMENSION, embedding_name, text_key
 from knowledge_base.entry import Entry
 from knowledge_base.files import write_atomically
-from knowledge_base.index import documents
+from knowledge_base.index import Embedded
 
 
 class Manifest(BaseModel):
-    """The index folder in use, the digest of its entries, and the model, size and number of its vectors."""
+    """The index folder in use, the digest of what is in it, and the model, size and number of its vectors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,19 +22,18 @@ class Manifest(BaseModel):
     digest: str
     embedding: str
     dimension: int
-    documents: int
+    texts: int
 
 
-def describe(index: str, entries: Iterable[Entry]) -> Manifest:
-    """The manifest of an index of these entries, in their order."""
-    entries = list(entries)
-    texts = [document.text for document in documents(entries)]
+def describe(index: str, entries: Iterable[Entry], documents: str, texts: Sequence[Embedded]) -> Manifest:
+    """The manifest of an index of these entries, in their order, and of the documents of this digest."""
+    told = [*(entry.model_dump_json() for entry in entries), documents, *(text.text for text in texts)]
     return Manifest(
         index=index,
-        digest=text_key("\n".join([*(entry.model_dump_json() for entry in entries), *texts])),
+        digest=text_key("\n".join(told)),
         embedding=embedding_name(),
         dimension=DIMENSION,
-        documents=len(texts),
+        texts=len(texts),
     )
 
 

@@ -1,53 +1,73 @@
-"""Which entries speak of a product, and how closely."""
+"""Which entries and documents speak of a product, and how closely."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Final
-
-from knowledge_base.entry import Entry
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final, Protocol
 
 GENERAL: Final = "general"
 
 
-def closeness(entries: Mapping[str, Entry], product: str | None) -> dict[str, int]:
-    """How close each entry is to a product, 0 nearest; entries of other products and families are left out.
+class Item(Protocol):
+    """What is known: an entry, or a chunk of a document."""
 
-    0: names the product. 1: holds for the whole family of the entries that name it (or of this name, when
-    `product` is the name of a family). 2: is general. Of a product that no entry knows only the general ones speak.
-    Without a product all are 0.
-    """
-    if not (product and product.strip()):
-        return dict.fromkeys(entries, 0)
-    families = families_of(entries, product)
-    steps = {id_: _step(entry, product, families) for id_, entry in entries.items()}
-    return {id_: step for id_, step in steps.items() if step is not None}
+    @property
+    def id(self) -> str: ...
 
+    @property
+    def products(self) -> tuple[str, ...]: ...
 
-def product_of(entry: Entry, product: str | None) -> str:
-    """The product among those an entry names, as it is written there; else the first one, else the family."""
-    names = [name for name in entry.products if product and same_product(name, product)]
-    return [*names, *entry.products, entry.family][0]
+    @property
+    def family(self) -> str: ...
 
 
-def families_of(entries: Mapping[str, Entry], product: str) -> set[str]:
-    """The families of the entries that name a product, or of this name; none for a product that no entry knows."""
-    return {
-        entry.family
-        for entry in entries.values()
-        if same_product(entry.family, product) or any(same_product(name, product) for name in entry.products)
-    }
+class ProductMap:
+    """Items by the products and families that they are about."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._named: defaultdict[str, list[str]] = defaultdict(list)
+        self._of_family: defaultdict[str, list[str]] = defaultdict(list)
+        self._of_whole_family: defaultdict[str, list[str]] = defaultdict(list)
+        self._families: defaultdict[str, set[str]] = defaultdict(set)
+        for item in items:
+            family = _plain(item.family)
+            self._of_family[family].append(item.id)
+            if not item.products:
+                self._of_whole_family[family].append(item.id)
+            for name in map(_plain, item.products):
+                self._named[name].append(item.id)
+                self._families[name].add(family)
+
+    def closeness(self, product: str | None) -> dict[str, int] | None:
+        """How close each item is to a product, 0 nearest; items of other products and families are left out.
+
+        0: names the product. 1: holds for the whole family of the items that name it (or is of this family, when
+        `product` is the name of one). 2: is general. Of a product that no item knows only the general ones speak.
+        Without a product all are equally close: None.
+        """
+        if not (product and product.strip()):
+            return None
+        name = _plain(product)
+        steps = dict.fromkeys(self._of_whole_family[GENERAL], 2)
+        for family in self._families_of(name) - {GENERAL}:
+            steps |= dict.fromkeys(self._of_whole_family[family], 1)
+        steps |= dict.fromkeys(self._of_family.get(name, ()), 2 if name == GENERAL else 1)
+        return steps | dict.fromkeys(self._named.get(name, ()), 0)
+
+    def knows(self, product: str) -> bool:
+        """Whether any item speaks of this product or is of a family of this name."""
+        return bool(self._families_of(_plain(product)))
+
+    def _families_of(self, name: str) -> set[str]:
+        return self._families.get(name, set()) | ({name} if name in self._of_family else set())
 
 
-def _step(entry: Entry, product: str, families: set[str]) -> int | None:
-    if any(same_product(name, product) for name in entry.products):
-        return 0
-    if entry.products and not same_product(entry.family, product):
-        return None
-    if entry.family == GENERAL:
-        return 2
-    return 1 if entry.family in families else None
+def product_of(item: Item, product: str | None) -> str:
+    """The product among those an item names, as it is written there; else the first one, else the family."""
+    names = [name for name in item.products if product and same_product(name, product)]
+    return [*names, *item.products, item.family][0]
 
 
 def same_product(name: str, other: str) -> bool:

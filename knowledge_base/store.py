@@ -1,7 +1,7 @@
-"""The knowledge base: what is known about defects, in Markdown files, found by meaning and by words.
+"""The knowledge base: what is known about defects, in entries and documents, found by meaning and by words.
 
-The Markdown is the truth: the shipped entries beside this file, and in the home those that a person added.
-The Chroma index is made from it, and made again whenever it does not agree with it: damage mends itself.
+The files are the truth: the shipped entries beside this file, and in the home the entries and documents that a person
+added. The index in Chroma is made from them, and made again whenever it does not agree with them: damage mends itself.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,22 +20,33 @@ from uuid import uuid4
 
 import filelock
 
-from knowledge_base.embedding import Vector, embed_passages, embed_query, read_vectors, write_vectors
-from knowledge_base.entry import Entry, KnowledgeError, Language, read_entry
+from knowledge_base.documents import SUFFIXES, State
+from knowledge_base.documents.chunks import Chunk
+from knowledge_base.documents.shelf import Record, Shelf
+from knowledge_base.embedding import Vector, embed_passages, read_vectors, write_vectors
+from knowledge_base.entry import Entry, KnowledgeError, Language, is_entry, read_entry
 from knowledge_base.files import write_atomically
-from knowledge_base.index import Document, VectorIndex, build_index, documents, open_index
+from knowledge_base.index import Embedded, VectorIndex, build_index, open_index
 from knowledge_base.manifest import describe, read_manifest, write_manifest
 from knowledge_base.passage import Passage, passage
-from knowledge_base.products import closeness, families_of, product_of
-from knowledge_base.ranking import FLOOR, fuse, order, relevance
+from knowledge_base.products import ProductMap, product_of
+from knowledge_base.view import Items, View, items_of, texts_of
 from knowledge_base.words import WordIndex
 
 SHIPPED: Final = Path(__file__).parent / "entries"
 VECTORS: Final = "embeddings.safetensors"
 MOST_QUERY_CHARACTERS: Final = 400
 LONGEST_WAIT: Final = 600.0
+_WORDS: Final = "words"
 
 _LOG = logging.getLogger(__name__)
+
+Told = Callable[[Path, State], None]
+
+
+def _ignore(file: Path, state: State) -> None:
+    """Nobody watches."""
+
 
 # `list` is a method of KnowledgeBase, so inside the class the type needs another name.
 Passages = list[Passage]
@@ -44,36 +55,21 @@ Entries = list[Entry]
 
 @dataclass(frozen=True)
 class AddReport:
-    """What became of the files of a folder: ids of entries, and an error for each file that was refused."""
+    """What became of files: ids of entries and names of documents, and an error for each that was refused.
+
+    `skipped` are files of a folder of kinds that are not read.
+    """
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
     refused: list[KnowledgeError] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _View:
-    """Entries and their indexes as they were when the manifest had this stamp."""
-
-    entries: Mapping[str, Entry]
-    words: WordIndex
-    vectors: VectorIndex
-    stamp: tuple[int, int] | None
-
-    def best(self, query: str, product: str | None) -> Iterator[tuple[Entry, float]]:
-        """The entries that answer a query, best first, each with its relevance."""
-        steps = closeness(self.entries, product)
-        by_meaning = self.vectors.cosines(embed_query(query), steps)
-        by_words = {id_: score for id_, score in self.words.scores(query).items() if id_ in by_meaning}
-        scores = {id_: relevance(cosine, self.words.share(query, id_)) for id_, cosine in by_meaning.items()}
-        relevant = {id_: score for id_, score in scores.items() if score >= FLOOR}
-        for id_ in order(relevant, fuse(by_meaning, by_words), steps):
-            yield self.entries[id_], relevant[id_]
-
-
 class KnowledgeBase:
-    """The entries in `shipped` and those added to `folder`, which threads and processes may share.
+    """The entries in `shipped` and what was added to `folder`, which threads and processes may share.
 
     Making one costs nothing; the index is opened, or built, by the first search.
     """
@@ -82,7 +78,8 @@ class KnowledgeBase:
         """Raises KnowledgeError when the folder cannot be created."""
         self._folder, self._shipped, self._added = folder, shipped, folder / "entries"
         self._manifest = folder / "manifest.json"
-        self._view: _View | None = None
+        self._shelf = Shelf(folder / "documents")
+        self._view: View | None = None
         self._mutex = threading.Lock()
         try:
             self._added.mkdir(parents=True, exist_ok=True)
@@ -93,21 +90,22 @@ class KnowledgeBase:
     def search(
         self, query: str, *, product: str | None = None, language: str | None = None, limit: int = 3
     ) -> Passages:
-        """The entries that answer a query, best first, at most `limit`; none when nothing is relevant.
+        """The passages that answer a query, best first, at most `limit`; none when nothing is relevant.
 
-        `product` keeps out what is known of other products only (see `products.closeness`). `language` is "en"
-        or "zh", by default that of the query. Raises KnowledgeError when another process writes for too long.
+        `product` keeps out what is known of other products only (see `ProductMap.closeness`). Entries speak `language`,
+        "en" or "zh", by default that of the query; documents their own. Raises KnowledgeError when another process
+        writes for too long.
         """
         query = _tidy(query)
         if not query or limit < 1:
             return []
         spoken = _language(query, language)
         best = islice(self._current().best(query, product), limit)
-        return [passage(entry, spoken, product_of(entry, product), round(score, 3)) for entry, score in best]
+        return [_passage(item, spoken, product, round(score, 3)) for item, score in best]
 
     def knows(self, product: str) -> bool:
-        """Whether any entry speaks of this product or is of a family of this name."""
-        return bool(families_of(self._current().entries, product))
+        """Whether anything is about this product or is of a family of this name."""
+        return self._current().products.knows(product)
 
     def entry(self, id_: str) -> Entry | None:
         """The entry of this id, if there is one."""
@@ -117,35 +115,100 @@ class KnowledgeBase:
         """All entries, by id."""
         return [*self._entries().values()]
 
-    def add(self, folder: Path) -> AddReport:
-        """Copies an entry, or those in a folder and the folders below it, into the home; a known id is replaced.
+    def documents(self) -> Sequence[Record]:
+        """All documents, by name."""
+        return self._shelf.list()
 
-        Files that are not entries are refused, each with its reason, and the rest is added. Raises
-        KnowledgeError when there is no such folder, and when another process writes for too long.
+    def passages_of(self, name: str) -> Sequence[Chunk]:
+        """The chunks of the documents of this name or key, or of those below a folder of this name."""
+        return [chunk for record in self._shelf.find(name) for chunk in self._shelf.chunks(record)]
+
+    def add(self, path: Path, product: str | None = None, told: Told = _ignore) -> AddReport:
+        """Takes a file, or all in a folder and the folders below it, into the home; what is known is renewed.
+
+        Entries are Markdown files with an `id`; everything else is a document, of `product` where it names no other.
+        Documents that were added from this folder and are gone from it are removed. A broken file is refused, with its
+        reason, and the rest is added; `told` hears of each file as soon as it is safe on disk. Raises KnowledgeError
+        when there is no such file or folder, and when another process writes for too long.
         """
-        if not folder.exists():
-            raise KnowledgeError(folder, "is not a folder", "name a folder of entries (*.md)")
-        report = AddReport()
-        with self._writing():
-            known, seen = self._read(), set[str]()
-            for path in _visible_files(folder):
-                try:
-                    entry = _new_entry(path, seen)
-                except KnowledgeError as error:
-                    report.refused.append(error)
-                    continue
-                seen.add(entry.id)
-                self._keep(path, entry, known.get(entry.id), report)
-            if report.added or report.changed:
-                self._build(self._read())
+        if not path.exists():
+            raise KnowledgeError(path, "is not there", "name a file, or a folder of entries and documents")
+        root, report, seen = path.resolve(), AddReport(), set[str]()
+        for file in files_below(root):
+            if root.is_dir() and file.suffix.lower() not in SUFFIXES:
+                report.skipped.append(file)
+                told(file, "skipped")
+                continue
+            try:
+                with self._writing():
+                    id_, state = self._take(file, root, product, seen)
+            except KnowledgeError as error:
+                report.refused.append(error)
+                told(file, "refused")
+                continue
+            getattr(report, state).append(id_)
+            told(file, state)
+        if root.is_dir():
+            self._forget_gone(root, report, told)
+        if report.added or report.changed or report.removed:
+            with self._writing():
+                self._build(*self._read_all())
         return report
 
-    def _keep(self, path: Path, entry: Entry, known: Entry | None, report: AddReport) -> None:
+    def remove(self, name: str) -> Sequence[str]:
+        """Forgets the documents of this name, key or folder, or an added entry; the names of what is gone."""
+        with self._writing():
+            records, entry = self._shelf.find(name), self._added / f"{name}.md"
+            for record in records:
+                self._shelf.remove(record)
+            gone = [record.name for record in records]
+            if not gone and entry.parent == self._added and entry.is_file():
+                entry.unlink()
+                gone.append(name)
+            if gone:
+                self._build(*self._read_all())
+        return gone
+
+    def rebuild(self) -> Sequence[KnowledgeError]:
+        """Makes everything again from the kept sources; an error for each that cannot be read."""
+        with self._writing():
+            broken = [error for _, error in self._shelf.mend() if error]
+            (self._folder / VECTORS).unlink(missing_ok=True)
+            self._build(*self._read_all())
+        return broken
+
+    def export(self, folder: Path) -> int:
+        """Copies the added entries and the sources of all documents into a new folder; the number of files."""
+        folder.mkdir(parents=True)
+        files = {f"entries/{path.name}": path for path in self._added.glob("*.md")}
+        for record in self._shelf.list():
+            name = record.name if record.name not in files else f"{record.key}/{record.name}"
+            files[name] = self._shelf.source(record)
+        for name, source in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / name)
+        return len(files)
+
+    def _take(self, file: Path, root: Path, product: str | None, seen: set[str]) -> tuple[str, State]:
+        """What became of one file; the caller holds the lock."""
+        if not is_entry(file):
+            record, state = self._shelf.keep(file, root, product)
+            return record.name, state
+        entry = _new_entry(file, seen)
+        seen.add(entry.id)
+        known = self._read().get(entry.id)
         if entry == known:
-            report.unchanged.append(entry.id)
-            return
-        write_atomically(self._added / f"{entry.id}.md", path.read_bytes())
-        (report.added if known is None else report.changed).append(entry.id)
+            return entry.id, "unchanged"
+        write_atomically(self._added / f"{entry.id}.md", file.read_bytes())
+        return entry.id, "added" if known is None else "changed"
+
+    def _forget_gone(self, root: Path, report: AddReport, told: Told) -> None:
+        for record in self._shelf.list():
+            if record.root == str(root) and not (root / record.name).exists():
+                with self._writing():
+                    self._shelf.remove(record)
+                report.removed.append(record.name)
+                told(root / record.name, "removed")
 
     def _entries(self) -> Mapping[str, Entry]:
         view = self._view
@@ -163,49 +226,63 @@ class KnowledgeBase:
                 entries[entry.id] = entry
         return dict(sorted(entries.items()))
 
-    def _current(self) -> _View:
+    def _read_all(self) -> tuple[dict[str, Entry], Sequence[Chunk]]:
+        chunks = [chunk for record in self._shelf.list() for chunk in self._shelf.chunks(record)]
+        return self._read(), chunks
+
+    def _current(self) -> View:
         with self._mutex:
             if self._view is None or self._view.stamp != self._stamp():
                 self._view = self._open()
             return self._view
 
-    def _open(self) -> _View:
-        stamp, entries = self._stamp(), self._read()
-        vectors = self._sound_index(entries)
-        if vectors is None:
+    def _open(self) -> View:
+        stamp = self._stamp()
+        entries, chunks = self._read_all()
+        view = self._sound_view(entries, chunks, stamp)
+        if view is None:
             with self._writing():
-                entries = self._read()
-                vectors = self._sound_index(entries) or self._build(entries)
-                stamp = self._stamp()
-        return _View(entries, WordIndex(entries.values()), vectors, stamp)
+                entries, chunks = self._read_all()
+                view = self._sound_view(entries, chunks, self._stamp()) or self._build(entries, chunks)
+        return view
 
-    def _sound_index(self, entries: Mapping[str, Entry]) -> VectorIndex | None:
-        manifest = read_manifest(self._manifest)
-        if manifest is None or manifest != describe(manifest.index, entries.values()):
+    def _sound_view(
+        self, entries: Mapping[str, Entry], chunks: Sequence[Chunk], stamp: tuple[int, int] | None
+    ) -> View | None:
+        manifest, texts = read_manifest(self._manifest), texts_of(entries, chunks)
+        if manifest is None or manifest != describe(manifest.index, entries.values(), self._shelf.digest(), texts):
             return None
-        return open_index(self._folder / manifest.index, documents(entries.values()))
+        folder, items = self._folder / manifest.index, items_of(entries, chunks)
+        vectors = open_index(folder, texts)
+        if vectors is None:
+            return None
+        return _view(entries, items, WordIndex.opened(folder / _WORDS, items), vectors, stamp)
 
-    def _build(self, entries: Mapping[str, Entry]) -> VectorIndex:
+    def _build(self, entries: Mapping[str, Entry], chunks: Sequence[Chunk]) -> View:
         """A new index beside the one in use, which others may still be reading; older ones are removed."""
-        before = read_manifest(self._manifest)
-        manifest = describe(f"index-{uuid4().hex}", entries.values())
-        texts = documents(entries.values())
-        index = build_index(self._folder / manifest.index, texts, self._vectors(texts))
+        before, texts, items = read_manifest(self._manifest), texts_of(entries, chunks), items_of(entries, chunks)
+        manifest = describe(f"index-{uuid4().hex}", entries.values(), self._shelf.digest(), texts)
+        folder = self._folder / manifest.index
+        vectors = build_index(folder, texts, self._vectors(texts, chunks))
+        words = WordIndex.of(items)
+        words.save(folder / _WORDS)
         write_manifest(self._manifest, manifest)
-        for folder in self._folder.glob("index-*"):
-            if folder.name not in {manifest.index, before.index if before else ""}:
-                shutil.rmtree(folder, ignore_errors=True)
-        return index
+        for old in self._folder.glob("index-*"):
+            if old.name not in {manifest.index, before.index if before else ""}:
+                shutil.rmtree(old, ignore_errors=True)
+        return _view(entries, items, words, vectors, self._stamp())
 
-    def _vectors(self, texts: Iterable[Document]) -> dict[str, Vector]:
-        """Vectors of the documents; those that do not come with the shipped entries are kept in the home."""
+    def _vectors(self, texts: Sequence[Embedded], chunks: Sequence[Chunk]) -> dict[str, Vector]:
+        """Vectors of the texts; those of entries that do not come with the shipped ones are kept in the home."""
         shipped = read_vectors(self._shipped / VECTORS)
         kept = read_vectors(self._folder / VECTORS)
-        vectors = embed_passages((document.text for document in texts), shipped | kept)
+        shelved = self._shelf.vectors() if chunks else {}
+        of_chunks = {chunk.id for chunk in chunks}
+        vectors = embed_passages((text.text for text in texts if text.id not in of_chunks), shipped | kept)
         own = {key: vector for key, vector in vectors.items() if key not in shipped}
         if own.keys() != kept.keys():
             write_vectors(self._folder / VECTORS, own)
-        return vectors
+        return vectors | embed_passages((text.text for text in texts if text.id in of_chunks), shelved)
 
     def _stamp(self) -> tuple[int, int] | None:
         """Tells one manifest from the next."""
@@ -230,7 +307,19 @@ class KnowledgeBase:
             lock.release()
 
 
-def _visible_files(folder: Path) -> list[Path]:
+def _view(
+    entries: Mapping[str, Entry], items: Items, words: WordIndex, vectors: VectorIndex, stamp: tuple[int, int] | None
+) -> View:
+    return View(entries, items, ProductMap(items.values()), words, vectors, stamp)
+
+
+def _passage(item: Entry | Chunk, language: Language, product: str | None, score: float) -> Passage:
+    about = product_of(item, product)
+    return item.passage(about, score) if isinstance(item, Chunk) else passage(item, language, about, score)
+
+
+def files_below(folder: Path) -> Sequence[Path]:
+    """The files that `add` takes: all but hidden ones, or the file itself."""
     if folder.is_file():
         return [folder]
     return sorted(
@@ -242,8 +331,6 @@ def _visible_files(folder: Path) -> list[Path]:
 
 def _new_entry(path: Path, seen: Container[str]) -> Entry:
     """The entry in a file of a folder that is being added, unless its id was `seen` in another file."""
-    if path.suffix != ".md":
-        raise KnowledgeError(path, "is not a Markdown file", "write what it says as an entry (*.md)")
     entry = read_entry(path)
     if entry.id in seen:
         raise KnowledgeError(path, f"repeats the id {entry.id}", "give each entry an id of its own")

@@ -20,17 +20,10 @@ from typer.testing import CliRunner
 from agent.__main__ import app
 from agent.diagnosis import Defect, Diagnosis, Repair, Scores
 from agent.doctor import Finding
+from agent.listings import print_entries, print_findings, print_passages
 from agent.progress import Progress
-from agent.terminal import (
-    print_diagnosis,
-    print_entries,
-    print_findings,
-    print_passages,
-    print_run,
-    print_runs,
-    summary_of,
-    visible,
-)
+from agent.shown import visible
+from agent.terminal import print_diagnosis, print_run, print_runs, summary_of
 from agent.trace import Event, Run, Trace, list_runs, read_run
 from knowledge_base.passage import Passage
 from knowledge_base.store import KnowledgeBase

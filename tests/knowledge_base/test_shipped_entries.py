@@ -8,7 +8,7 @@ import pytest
 
 from knowledge_base.embedding import embed_passages, read_vectors, same_vector, text_key
 from knowledge_base.entry import LANGUAGES, read_entry
-from knowledge_base.index import documents
+from knowledge_base.index import entry_texts
 from knowledge_base.store import SHIPPED, VECTORS, KnowledgeBase
 
 FILES = sorted(SHIPPED.glob("*.md"))
@@ -36,7 +36,7 @@ def test_each_is_found_by_its_title_and_its_first_alias(shipped: KnowledgeBase) 
 
 
 def test_their_vectors_are_up_to_date() -> None:
-    texts = [document.text for document in documents(read_entry(path) for path in FILES)]
+    texts = [text.text for text in entry_texts(read_entry(path) for path in FILES)]
     vectors = read_vectors(SHIPPED / VECTORS)
     assert vectors.keys() == {text_key(text) for text in texts}, "run python -m knowledge_base.embed_entries"
     again = embed_passages(texts[:: len(texts) // 4], {})

@@ -132,29 +132,32 @@ def test_an_added_entry_replaces_the_shipped_one_of_its_id(
     assert len(knowledge.list()) == 5
 
 
-def test_what_is_not_an_entry_is_refused_and_the_rest_is_added(
+def test_what_cannot_be_read_is_refused_and_the_rest_is_added(
     knowledge: KnowledgeBase, tmp_path: Path, write_entry: WriteEntry
 ) -> None:
     new = tmp_path / "new"
     write_entry(new, "glaze", en="Glaze flaw", zh="釉面缺陷")
     write_entry(new / "z", "glaze", en="Other glaze flaw", zh="其他釉面缺陷")
     (new / "notes.txt").write_text("Call the supplier.")
-    (new / "readme.md").write_text("# About these files\n")
+    (new / "empty.md").write_text("")
+    (new / "oops.md").write_text("---\nid: oops\ntitle: [\n---\n")
+    (new / "picture.png").write_bytes(b"\x89PNG")
     (new / "photo.md").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
     (new / ".DS_Store").write_bytes(b"\0")
     report = knowledge.add(new)
-    assert report.added == ["glaze"]
-    assert {error.path.relative_to(new).as_posix(): error.cause for error in report.refused} == {
-        "notes.txt": "is not a Markdown file",
-        "photo.md": "is not UTF-8 text",
-        "readme.md": "has no front matter between '---' lines",
+    assert report.added == ["glaze", "notes.txt"]
+    assert [path.name for path in report.skipped] == ["picture.png"]
+    assert {error.path.relative_to(new).as_posix(): error.cause.split(" (")[0] for error in report.refused} == {
+        "empty.md": "has no text in it",
+        "oops.md": "front matter is not YAML",
+        "photo.md": "is neither UTF-8 nor GB 18030 text",
         "z/glaze.md": "repeats the id glaze",
     }
     assert [path.name for path in (tmp_path / "home" / "entries").iterdir()] == ["glaze.md"]
 
 
 def test_a_folder_that_is_none_is_an_error(knowledge: KnowledgeBase, tmp_path: Path) -> None:
-    with pytest.raises(KnowledgeError, match="is not a folder"):
+    with pytest.raises(KnowledgeError, match="is not there"):
         knowledge.add(tmp_path / "nowhere")
 
 
