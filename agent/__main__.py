@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from agent.commands.cases import cases, feedback
 from agent.commands.detectors import detectors
 from agent.commands.knowledge import Product, knowledge
 from agent.commands.mmad import mmad
@@ -31,7 +32,9 @@ app.add_typer(runs, name="runs")
 app.add_typer(mmad, name="mmad")
 app.add_typer(products, name="products")
 app.add_typer(detectors, name="detectors")
+app.add_typer(cases, name="cases")
 app.command()(enroll)
+app.command()(feedback)
 
 PLANNER_HELP = (
     "rules (embedded, no language model), qwen:MODEL (a folder or a hub's id of a Qwen-VL), or openai:URL#MODEL (vLLM,"

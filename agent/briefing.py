@@ -23,10 +23,11 @@ def study_calls(inspection: Inspection, topic: Topic, knowledge: KnowledgeBase) 
     return [("search_knowledge", {"query": f"typical defects of {inspection.product}"})]
 
 
-def survey_calls(inspection: Inspection) -> list[ToolArguments]:
-    """The cheap tools that look at the part before the planner is asked."""
+def survey_calls(inspection: Inspection, *, recall: bool = False) -> list[ToolArguments]:
+    """The cheap tools that look at the part before the planner is asked; `recall`: there are past cases."""
     compared: list[ToolArguments] = [("compare_with_reference", {"reference": "reference_1"})]
-    return [("anomaly_map", {}), *(compared if inspection.references else [])]
+    recalled: list[ToolArguments] = [("recall_cases", {})]
+    return [("anomaly_map", {}), *(compared if inspection.references else []), *(recalled if recall else [])]
 
 
 def first_messages(inspection: Inspection, topic: Topic, album: Album, procedure: Procedure) -> list[AnyMessage]:

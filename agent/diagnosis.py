@@ -58,7 +58,8 @@ class Procedure:
     `detector_weight` (0-1) is the detector's share when its log-odds and the planner's are combined, `review` the fused
     probabilities between which the verdict is uncertain; a product's profile may hold others. `notation` is how a map
     is drawn for a model. `direct`: answer the choices from the pictures alone, without an inspection. `history`: each
-    choice sees those before it and their answers. `without` are names of tools that are left out.
+    choice sees those before it and their answers. `without` are names of tools that are left out. `memory`: past cases
+    of the product are recalled.
     """
 
     turns: int = 10
@@ -73,6 +74,7 @@ class Procedure:
     direct: bool = False
     history: bool = False
     without: tuple[str, ...] = ()
+    memory: bool = True
 
 
 def _ordered(box: list[float]) -> list[float]:
@@ -188,6 +190,21 @@ class ChoiceAnswer(BaseModel):
     completion_tokens: int = 0
 
 
+class Criterion(BaseModel):
+    """A limit of a knowledge entry, applied to a defect (its number, from 1).
+
+    `limit` says it in words; `measured` is in its unit and comes from `evidence`; both are unknown (None, "") where no
+    tool measured it, and `exceeded` then is None.
+    """
+
+    defect: int
+    knowledge: str
+    limit: str
+    measured: float | None
+    evidence: str
+    exceeded: bool | None
+
+
 class Scores(BaseModel):
     """Probabilities of a defect: calibrated detector, planner, and both fused; None where there is none."""
 
@@ -221,6 +238,7 @@ class Diagnosis(BaseModel):
     seconds: float
     usage: Usage = Field(default_factory=Usage)
     choices: list[ChoiceAnswer] = Field(default_factory=list)
+    criteria: list[Criterion] = Field(default_factory=list)
 
 
 def place_of(box: Box | list[float]) -> str:

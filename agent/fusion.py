@@ -10,17 +10,24 @@ import math
 from collections.abc import Sequence
 
 from agent.diagnosis import REVIEW_BAND, Disposition, Outcome, Repair, Scores, Submission, Verdict
+from agent.memory import lowered
 from tools.evidence import Evidence
 
 CERTAIN = 0.001  # no source is believed beyond this
 
 
 def detector_probability(evidence: Sequence[Evidence]) -> float | None:
-    """The calibrated probability of the first anomaly map that could tell, if there is one."""
-    told = (
-        item.numbers["probability"] for item in evidence if item.tool == "anomaly_map" and "probability" in item.numbers
-    )
-    return next((float(probability) for probability in told), None)
+    """The calibrated probability of the first anomaly map that could tell, if there is one.
+
+    Regions that are known wrong alarms lower it.
+    """
+    maps = [item for item in evidence if item.tool == "anomaly_map" and "probability" in item.numbers]
+    if not maps:
+        return None
+    probability = float(maps[0].numbers["probability"])
+    odds = log_odds(probability)
+    known = lowered(odds, maps[0], evidence)
+    return probability if known == odds else 1 / (1 + math.exp(-known))
 
 
 def fuse(detector: float | None, planner: float | None, weight: float = 0.5) -> float | None:

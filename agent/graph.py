@@ -26,6 +26,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from agent.briefing import ToolArguments
 from agent.calls import all_malformed, calls_of, carry_out, left_of
+from agent.criteria import judge
 from agent.diagnosis import ObjectAnswer, Outcome, Procedure, Submission, Verdict
 from agent.fusion import scores, settle, verdict_of
 from agent.planners import PlannerError
@@ -288,7 +289,8 @@ def fuse(room: Room, state: State) -> State:
         verdict, confidence = "uncertain", 0.0
     result: dict[str, Any] = {"verdict": verdict, "confidence": confidence, "scores": numbers.model_dump()}
     if submission:
-        result["answer"] = settle(submission, verdict).model_dump()
+        answer, criteria = judge(settle(submission, verdict), verdict, evidence)
+        result |= {"answer": answer.model_dump(), "criteria": [criterion.model_dump() for criterion in criteria]}
     elif outcome == "answered":
         result["answer"] = {"answer": ObjectAnswer(**state["submission"]).answer}
     return {"outcome": outcome, "result": result}

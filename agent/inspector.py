@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent.graph import Room, State
     from tools.album import Album
     from tools.detectors import Detector, Method
+    from tools.detectors.given import GivenMap
     from tools.profiles import Profile
 
 # One tool at a time: sibling calls would share one detector, and crops are numbered in the order of the calls.
@@ -55,7 +56,10 @@ def expected_errors() -> tuple[type[Exception], ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """One inspection: what is asked, how it is carried out, the pictures, and what is known of the product."""
+    """One inspection: what is asked, how it is carried out, the pictures, and what is known of the product.
+
+    A `given` map stands in place of the method's.
+    """
 
     inspection: Inspection
     topic: Topic
@@ -64,13 +68,19 @@ class _Case:
     method: Method
     part: LoadedImage
     references: list[LoadedImage]
+    given: GivenMap | None = None
+
+    @property
+    def detector(self) -> str:
+        return self.given.name if self.given else self.method.name
 
 
 class Inspector:
     """Inspects parts in one home folder; detector, knowledge and planner are made once and kept.
 
-    `home` holds runs/, knowledge/, products/ (enrolled) and banks/ (fitted to an inspection's references); `planner` is
-    a langchain chat model and `planner_name` what a result calls it; `procedure` sets budgets, audit and language.
+    `home` holds runs/, cases/ (operators' words on them), knowledge/, products/ (enrolled) and banks/ (fitted to an
+    inspection's references); `planner` is a langchain chat model and `planner_name` what a result calls it; `procedure`
+    sets budgets, audit and language.
     `detector` and `backbone` are names as in tools.detectors.methods, None takes those of the product's profile, else
     few-shot and onnx; `device` is auto, cpu or cuda[:N].
     """
@@ -88,6 +98,7 @@ class Inspector:
     ) -> None:
         from agent.banks import Banks
         from knowledge_base.store import KnowledgeBase
+        from tools.cases.store import Cases
         from tools.profiles.store import Profiles
 
         self.home = home
@@ -98,16 +109,19 @@ class Inspector:
         self.knowledge = KnowledgeBase(home / "knowledge")
         self.profiles = Profiles(home / "products")
         self.banks = Banks(home / "banks")
+        self.cases = Cases(home / "cases")
         self._detectors: dict[tuple[str, ...], Detector] = {}
 
-    def inspect(self, inspection: Inspection, watch: Watch = _ignore, hear: Hear | None = None) -> Run:
+    def inspect(
+        self, inspection: Inspection, watch: Watch = _ignore, hear: Hear | None = None, given: GivenMap | None = None
+    ) -> Run:
         """Inspect one part; ImageError for a bad file, RunError for an unwritable home, BackboneError for no weights.
 
         ProfileError for a product that was enrolled with another detector. `watch` is told each step, `hear` each piece
-        of the planner's text as it comes. Any other error is written into the trace and raised; a planner that fails is
-        an outcome.
+        of the planner's text as it comes; a `given` map stands in place of the detector's. Any other error is written
+        into the trace and raised; a planner that fails is an outcome.
         """
-        case = self._case(inspection)
+        case = replace(self._case(inspection), given=given)
         trace = Trace(self.home / "runs", _asked(case.inspection), self._setup(case))
         try:
             self._run(case, trace, watch, hear)
@@ -184,6 +198,7 @@ class Inspector:
         from tools import MOST_CALLS, OF_THE_OBJECT, toolbox
 
         inspection, topic, procedure = case.inspection, case.topic, case.procedure
+        recall = procedure.memory and bool(self.cases.of(inspection.product))
         tools = toolbox(
             album,
             lambda: self._detector(case),
@@ -193,6 +208,7 @@ class Inspector:
             notation=procedure.notation,
             mm_per_pixel=case.profile.mm_per_pixel if case.profile else None,
             alone=lambda: case.method.fit([], product=inspection.product),
+            remembered=(lambda: self.cases.recall(inspection.product)) if recall else None,
         )
         tools = [tool for tool in tools if tool.name not in procedure.without]
         submit = submit_tool
@@ -205,7 +221,7 @@ class Inspector:
             submit=submit,
             task=task_message(inspection, topic, procedure),
             study=_left(study_calls(inspection, topic, self.knowledge), procedure),
-            survey=_left(survey_calls(inspection), procedure) if topic == "defects" else (),
+            survey=_left(survey_calls(inspection, recall=recall), procedure) if topic == "defects" else (),
             most_calls={
                 **MOST_CALLS,
                 "compare_with_reference": len(album.references),
@@ -231,7 +247,9 @@ class Inspector:
         return method
 
     def _detector(self, case: _Case) -> Detector:
-        """The product's detector, or one of the given references; each is made once and kept."""
+        """The given map, the product's detector, or one of the given references; these are made once and kept."""
+        if case.given:
+            return case.given
         if case.profile:
             key: tuple[str, ...] = (case.profile.name, case.profile.arrays)
         else:
@@ -270,6 +288,7 @@ class Inspector:
             confidence=round(result["confidence"], 4),
             scores=result["scores"],
             **{key: answer[key] for key in nothing},
+            criteria=result.get("criteria", []),
             evidence=evidence,
             outcome=state["outcome"],
             degraded=[
@@ -303,7 +322,7 @@ class Inspector:
             "planner": self.planner_name,
             "settings": getattr(self.planner, "settings", {}),
             "procedure": asdict(case.procedure),
-            "detector": case.method.name,
+            "detector": case.detector,
             "profile": case.profile.created if case.profile else None,
             "prompts": prompts_hash(),
             "versions": {package: version(package) for package in packages},

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from knowledge_base.documents.shelf import Record
     from knowledge_base.entry import Entry
     from knowledge_base.passage import Passage
+    from tools.cases import Case
 
 LEVELS = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -76,3 +77,24 @@ def print_chunks(chunks: Sequence[Chunk]) -> None:
     for chunk in chunks:
         title = text_of((f"[{chunk.id}]", "bold"), f" {chunk.heading}, {chunk.place}")
         show(title, indented(text_of(chunk.text)), "")
+
+
+def print_cases(cases: Sequence[Case]) -> None:
+    """One line a case, newest first."""
+    rows = [(case.id, case.outcome, case.verdict, case.type, case.product or "", case.note) for case in cases]
+    header = ("case", "outcome", "operator", "type", "product", "note")
+    show(*([rows_of(rows, header=header)] if rows else []), text_of((counted(len(rows), "case"), "dim")))
+
+
+def print_case(case: Case) -> None:
+    """What was found on one part, and what was said of it."""
+    said = f"the agent said {case.said}, the operator {case.verdict}{f' ({case.type})' if case.type else ''}"
+    blocks: list[RenderableType] = [text_of((case.id, "bold"), f" {case.product or 'no product'}, {case.at}")]
+    blocks += [text_of(f"{case.outcome}: {said}"), *([text_of(f"note: {case.note}")] if case.note else [])]
+    blocks += [text_of(finding) for finding in case.findings]
+    for mark in case.marks:
+        told = (
+            "not recognised again" if mark.needed is None else f"recognised again from a likeness of {mark.needed:.2f}"
+        )
+        blocks.append(text_of(f"mark at {[round(edge) for edge in mark.box]}: {told}recognised again"))
+    show(*blocks)

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from agent.diagnosis import REVIEW_BAND
 from agent.shown import visible
-from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, tokens, unfiled, words_of
+from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, in_words, tokens, unfiled, words_of
 from agent.trace import Run, RunError
 from knowledge_base.files import write_atomically
 
@@ -94,6 +94,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "chance": chance,
+        "in_words": in_words,
         "quantity": _quantity,
         "said": words_of,
         "speaker": lambda kind: SPEAKERS.get(kind, kind),

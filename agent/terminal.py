@@ -164,6 +164,14 @@ def _verdict(diagnosis: dict[str, Any]) -> Text:
     return text_of(banner, f"  confidence {_percent(diagnosis['confidence'])}")
 
 
+def in_words(criterion: Mapping[str, Any]) -> str:
+    """A limit and how the measured mark stands to it."""
+    stands = {True: "exceeded", False: "within", None: "not measured"}[criterion["exceeded"]]
+    value = "" if criterion["measured"] is None else f" at {criterion['measured']:g}"
+    cited = f" [{criterion['evidence']}]" if criterion["evidence"] else ""
+    return f"{criterion['limit']}: {stands}{value}{cited}, defect {criterion['defect']} [{criterion['knowledge']}]"
+
+
 def _about(diagnosis: dict[str, Any]) -> RenderableType:
     product = f" ({diagnosis['product']})" if diagnosis["product"] else ""
     scores = ", ".join(f"{source} {chance(value)}" for source, value in diagnosis["scores"].items())
@@ -209,6 +217,7 @@ def _repair(diagnosis: dict[str, Any]) -> list[RenderableType]:
     ]
     return [
         *_section("What to do", text_of((repair["disposition"], "bold")), _list(repair["actions"])),
+        *_section("Limits", _list([in_words(one) for one in diagnosis.get("criteria", [])])),
         *_section("Prevention", _list(repair["prevention"])),
         *_section("Sources", _fields(sources) if sources else None),
     ]

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from agent.diagnosis import Inspection
+from agent.diagnosis import Inspection, Procedure
 from agent.inspector import Inspector
 from agent.planners import make_planner
 from evals.dataset import read_product
@@ -79,7 +79,7 @@ def main(
     """Print verdicts, errors and the share of right ones."""
     judged: list[Judged] = []
     with tempfile.TemporaryDirectory() as home:
-        inspector = Inspector(Path(home), make_planner("rules"), "rules")
+        inspector = Inspector(Path(home), make_planner("rules"), "rules", procedure=Procedure(memory=False))
         for name in products.split(","):
             judged += judge(inspector, data / name, shots, seed)
     table = {name: _counts([item for item in judged if item.product == name]) for name in products.split(",")}

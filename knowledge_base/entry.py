@@ -13,6 +13,8 @@ import yaml
 from frontmatter.default_handlers import YAMLHandler
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from knowledge_base.limits import Limit
+
 Language = Literal["en", "zh"]
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 LANGUAGE_HEADINGS: Final[dict[Language, str]] = {"en": "English", "zh": "中文"}
@@ -94,6 +96,7 @@ class Entry(BaseModel):
 
     `products` are the products it is about (none: every product of its `family`); `family` is "general" when
     it holds for anything; `severity` and `disposition` are the typical ones; `source` is what a diagnosis cites.
+    `limits` are applied to what an inspection measures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,6 +110,7 @@ class Entry(BaseModel):
     severity: Literal["minor", "major", "critical"]
     disposition: Literal["accept", "rework", "repair", "scrap", "hold"]
     source: Line
+    limits: Annotated[tuple[Limit, ...], Field(max_length=20)] = ()
     sections: Annotated[dict[Language, Sections], AfterValidator(_every_language)]
 
 

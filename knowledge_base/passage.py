@@ -49,7 +49,7 @@ def passage(entry: Entry, language: Language, product: str, score: float) -> Pas
 
 def _text(entry: Entry, language: Language) -> str:
     """A line each for look, look-alikes, causes and repair, the longest ones cut to fit."""
-    lines = [_line(entry, language, field) for field in _PARTS]
+    lines = [_line(entry, language, field) for field in _PARTS] + _limits(entry, language)
     room = MOST_CHARACTERS - len(lines)
     widths = {}
     for left, line in zip(range(len(lines), 0, -1), sorted(lines, key=len), strict=True):
@@ -63,6 +63,12 @@ def _line(entry: Entry, language: Language, field: str) -> str:
     colon, stop = (": ", "; ") if language == "en" else (":", ";")
     said = said if isinstance(said, str) else stop.join(point.rstrip(".。") for point in said)
     return SECTION_HEADINGS[language][field] + colon + " ".join(said.split())
+
+
+def _limits(entry: Entry, language: Language) -> list[str]:
+    """A line for the limits, where an entry has any."""
+    said = "; ".join(limit.words() for limit in entry.limits)
+    return [("Limits: " if language == "en" else "限度:") + said] if said else []
 
 
 def _cut(line: str, width: int) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from knowledge_base.store import KnowledgeBase
     from tools.album import Album
+    from tools.cases.store import Remembered
     from tools.detectors import Detector
     from tools.evidence import Notation
 
@@ -23,6 +24,7 @@ OF_THE_OBJECT = (
 MOST_CALLS = {  # how often a tool is of use in one run
     "anomaly_map": 1,
     "find_similar_normals": 1,
+    "recall_cases": 1,
     "zoom": 6,
     "enhance": 4,
     "measure": 6,
@@ -40,12 +42,14 @@ def toolbox(
     notation: Notation = "heatmap",
     mm_per_pixel: float | None = None,
     alone: Callable[[], Detector] | None = None,
+    remembered: Callable[[], Sequence[Remembered]] | None = None,
 ) -> Sequence[BaseTool]:
     """Every tool of one run, closed over its pictures; a new tool is one file and one line here."""
     from tools.anomaly_map import make_anomaly_map
     from tools.compare import make_compare
     from tools.enhance import make_enhance
     from tools.measure import make_measure
+    from tools.recall_cases import make_recall_cases
     from tools.search_knowledge import make_search_knowledge
     from tools.similar import make_find_similar_normals
     from tools.zoom import make_zoom
@@ -54,10 +58,11 @@ def toolbox(
         make_anomaly_map(album, detector, notation, alone),
         make_find_similar_normals(album),
         make_compare(album),
-        make_zoom(album),
+        make_zoom(album, mm_per_pixel),
         make_enhance(album),
         make_measure(album, mm_per_pixel),
         make_search_knowledge(knowledge, product, language),
+        *([make_recall_cases(album, remembered)] if remembered else []),
     ]
     for tool in tools:
         tool.description = cleandoc(tool.description)

@@ -57,6 +57,15 @@ class Box(NamedTuple):
         """The point (x, y) in its middle."""
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
+    @property
+    def area(self) -> float:
+        """Its area, in millionths of the picture."""
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    def touches(self, other: Box) -> bool:
+        """Whether the two boxes have an area in common."""
+        return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
+
     def pixels(self, *, height: int, width: int) -> tuple[int, int, int, int]:
         """Pixel rectangle (x0, y0, x1, y1), at least one pixel a side, inside the picture."""
         x0 = min(round(self.x0 * width / 1000), width - 1)

@@ -27,8 +27,8 @@ class ZoomArguments(BaseModel):
     box: list[float] = Field(min_length=4, max_length=4, description=BOX)
 
 
-def make_zoom(album: Album) -> BaseTool:
-    """The tool over this run's pictures."""
+def make_zoom(album: Album, mm_per_pixel: float | None = None) -> BaseTool:
+    """The tool over this run's pictures; `mm_per_pixel` is the product's scale where it is known."""
 
     @tool(args_schema=ZoomArguments, response_format="content_and_artifact")
     def zoom(image: str, box: list[float]) -> tuple[str, Evidence]:
@@ -43,6 +43,9 @@ def make_zoom(album: Album) -> BaseTool:
         crop = enlarged(view)
         name = album.keep(view)
         found = measure(view.original.pixels, view.box)
+        if mm_per_pixel and view.source == "part":
+            sides = {f"{side}_mm": round(float(found[f"{side}_px"]) * mm_per_pixel, 3) for side in ("length", "width")}
+            found = {**found, **sides}
         finding = f"{name} shows box {[round(edge) for edge in view.box]} of {view.source}: {found['described']}."
         region = Region(box=view.box, score=0.0, numbers=found)
         file = album.save(name, crop)

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessag
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool
 
+from agent.memory import unknown
 from agent.planners.rules_answer import MAPS, answer
 from agent.planners.rules_choice import choice_in, choose
 from agent.submission import CHOOSE, SUBMIT
@@ -110,7 +111,10 @@ def suspicious(evidence: Sequence[Evidence]) -> list[tuple[str, Region]]:
 
 def _beyond(evidence: Sequence[Evidence], tool: str) -> list[tuple[str, Region]]:
     return [
-        (item.id, region) for item in evidence if item.tool == tool and item.above_normal for region in item.regions
+        (item.id, region)
+        for item in evidence
+        if item.tool == tool and item.above_normal
+        for region in unknown(item, evidence)
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.diagnosis import Defect, Repair, Severity, Submission, Verdict, place_of
 from agent.fusion import log_odds, verdict_of
+from agent.memory import lowered
 from tools.evidence import Evidence, Region
 
 # Log-odds. A reference that fits shows a difference of 1.5 times the limit on one good part in twenty or fewer.
@@ -50,11 +51,11 @@ def weigh(evidence: Sequence[Evidence]) -> tuple[float, list[tuple[float, str]]]
 
 def _weight(item: Evidence, evidence: Sequence[Evidence]) -> float:
     if item.tool == "anomaly_map" and "probability" in item.numbers:
-        odds = log_odds(float(item.numbers["probability"]))
+        odds = lowered(log_odds(float(item.numbers["probability"])), item, evidence)
         # A picture that is like itself says nothing about a reference it was never compared with.
         return odds if item.numbers["references"] else max(odds, 0.0)
     if item.tool == COMPARE and item.above_normal is not None:
-        return _differing(item, evidence) if item.above_normal else NOTHING_DIFFERS
+        return lowered(_differing(item, evidence), item, evidence) if item.above_normal else NOTHING_DIFFERS
     if item.tool == "zoom":
         beside = BESIDE_THE_PART if float(item.numbers["on_part"]) < 0.3 else 0.0
         invisible = NO_VISIBLE_MARK if str(item.numbers["looks"]).startswith("no mark") else 0.0
@@ -92,12 +93,11 @@ def _entry_for(evidence: Sequence[Evidence]) -> dict[str, Any] | None:
 
 def _defect(evidence: Sequence[Evidence], suspect: Suspect, passage: dict[str, Any] | None) -> Defect:
     found_by, region = suspect
-    look = next((item for item in evidence if item.tool == "zoom" and _touch(item.regions[0], region)), None)
+    look = next((item for item in evidence if item.tool == "zoom" and item.regions[0].box.touches(region.box)), None)
     area = float(region.numbers.get("area_percent", 0.0))
     severity: Severity = passage["severity"] if passage else "major" if area > 2 else "minor"
-    agreeing = [
-        item.id for item in evidence if item.tool in MAPS and any(_touch(other, region) for other in item.regions)
-    ]
+    maps = [item for item in evidence if item.tool in MAPS]
+    agreeing = [item.id for item in maps if any(other.box.touches(region.box) for other in item.regions)]
     cited = [found_by, *agreeing, *([look.id] if look else []), *([passage["evidence"]] if passage else [])]
     sections = passage["sections"] if passage else {}
     return Defect(
@@ -126,8 +126,3 @@ def _repair(verdict: Verdict, passage: dict[str, Any] | None) -> Repair:
         prevention=[f"{action} {source}" for action in passage["sections"]["prevention"]],
         knowledge=[passage["id"]],
     )
-
-
-def _touch(one: Region, other: Region) -> bool:
-    a, b = one.box, other.box
-    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
