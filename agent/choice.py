@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
@@ -51,19 +52,17 @@ def ask_choices(
 
 
 def _asked(choice: Choice, album: Album, direct: bool, sheet: str | None, facts: Mapping[str, str]) -> HumanMessage:
-    references = [name for name in album.views if name.startswith("reference_")]
-    text = render(
-        "choice",
-        direct=direct,
-        references=len(references),
-        sheet=sheet,
-        question=choice.question,
-        options=dict(choice.options),
-        tool=CHOOSE,
-    )
-    pictures = [{"type": "image", "file_id": name} for name in (*references, "part")] if direct else []
+    text = render("choice", question=choice.question, options=dict(choice.options), tool=CHOOSE)
     about = {"choice": {"question": choice.question, "options": dict(choice.options), "facts": dict(facts)}}
-    return HumanMessage([*pictures, {"type": "text", "text": text}], additional_kwargs=about)
+    shown = _shown(album, sheet) if direct else []
+    return HumanMessage([*shown, {"type": "text", "text": text}], additional_kwargs=about)
+
+
+def _shown(album: Album, sheet: str | None) -> list[str | dict[str, Any]]:
+    """What stands before a direct question, in MMAD's order: task, knowledge, references, part."""
+    references = [name for name in album.views if name.startswith("reference_")]
+    text = render("direct", sheet=sheet, references=len(references))
+    return [{"type": "text", "text": text}, *({"type": "image", "file_id": name} for name in (*references, "part"))]
 
 
 def _ask(

@@ -197,19 +197,25 @@ def load_mask(path: Path | Sequence[Path], *, height: int, width: int, allow_res
     return Mask(pixels, tuple(dict.fromkeys(notes)))
 
 
-def _one_mask(path: Path, height: int, width: int, allow_resize: bool) -> Mask:
+def read_mask(path: Path) -> Mask:
+    """One mask as `load_mask` reads it, at its own size; raises MaskError for an unreadable file."""
     try:
         image = decode(path.read_bytes(), frame=0, max_pixels=MAX_PIXELS).image
     except UnreadableError as error:
         raise MaskError(path, error.cause, error.remedy) from error
     except OSError as error:
         raise MaskError(path, error.strerror or "cannot be read", "check the path") from error
-    pixels, notes = _marked(_levels(image), every_value=image.mode in ("1", "P"))
+    return Mask(*_marked(_levels(image), every_value=image.mode in ("1", "P")))
+
+
+def _one_mask(path: Path, height: int, width: int, allow_resize: bool) -> Mask:
+    mask = read_mask(path)
+    pixels = mask.pixels
     if pixels.shape == (height, width):
-        return Mask(pixels, notes)
+        return mask
     _check_size(path, pixels.shape, (height, width), allow_resize)
     resized = cv2.resize(pixels.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST_EXACT) > 0
-    return Mask(resized, (*notes, f"resized from {_size(pixels.shape)} to {_size(resized.shape)}"))
+    return Mask(resized, (*mask.notes, f"resized from {_size(pixels.shape)} to {_size(resized.shape)}"))
 
 
 def _levels(image: Image.Image) -> NDArray[Any]:

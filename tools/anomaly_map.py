@@ -13,7 +13,7 @@ from tools.detectors import AnomalyMap, Detector, Pixels
 from tools.evidence import Evidence, Notation, Region
 from tools.foreground import part_mask
 from tools.image import Box
-from tools.notation import CAVEATS, drawn
+from tools.notation import caveat, drawn
 
 MOST_REGIONS = 5
 SMALLEST_REGION = 0.0003  # of the picture's area
@@ -76,7 +76,7 @@ def make_anomaly_map(
             numbers=_numbers(found),
             files=[album.save("anomaly_map", drawn(album.part, found, places, notation))] if places else [],
         )
-        return f"{evidence.finding} {CAVEATS[notation]}" if places else evidence.finding, evidence
+        return f"{evidence.finding} {caveat(found, notation)}" if places else evidence.finding, evidence
 
     return anomaly_map
 
@@ -110,6 +110,8 @@ def _numbers(found: AnomalyMap) -> dict[str, float | str]:
 
 
 def _finding(found: AnomalyMap, places: list[Region]) -> str:
+    if found.words:
+        return f"{_marks(places)} {found.words}"
     range_ = found.calibration
     source = f"{found.detector}; normal range from {range_.method}"
     strength = "" if range_.normals else " Weaker evidence: no reference was given."
@@ -125,3 +127,14 @@ def _finding(found: AnomalyMap, places: list[Region]) -> str:
     )
     plural = "regions" if len(places) > 1 else "region"
     return f"{len(places)} {plural} above the normal range: {listed} ({source}).{strength}"
+
+
+def _marks(places: list[Region]) -> str:
+    """The places of a map that was given: their scores mean nothing."""
+    if not places:
+        return "No place is marked."
+    listed = "; ".join(
+        f"box {[round(edge) for edge in place.box]}, {place.numbers['area_percent']} % of the picture"
+        for place in places
+    )
+    return f"{len(places)} marked {'places' if len(places) > 1 else 'place'}: {listed}."

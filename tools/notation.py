@@ -21,6 +21,19 @@ CAVEATS: Mapping[Notation, str] = {
     "heatmap": "The colours are the map's, not the part's: yellow is just beyond the limit, red from 1.6 times it.",
 }
 
+OF_MARKS: Mapping[Notation, str] = {
+    "bbox": "The boxes only bound the mark; most of a box can be unmarked.",
+    "contour": "The lines are the mark's edge, not the part's.",
+    "highlight": CAVEATS["highlight"],
+    "mask": "White is what was marked; the part itself is not in this picture.",
+    "heatmap": "The colours are the mark's, not the part's.",
+}
+
+
+def caveat(found: AnomalyMap, notation: Notation) -> str:
+    """What to keep in mind on such a drawing, of a computed map or of one that was given."""
+    return (OF_MARKS if found.words else CAVEATS)[notation]
+
 
 def drawn(pixels: Pixels, found: AnomalyMap, places: Sequence[Region], notation: Notation) -> Pixels:
     """The picture, at most 1024 px, with what lies above the normal range; for maps that have such places only."""

@@ -63,7 +63,12 @@ def run(
     sheets: Annotated[
         Path | None, typer.Option(help="domain_knowledge.json; by default DATA/domain_knowledge.json.", dir_okay=False)
     ] = None,
-    detector: Annotated[str, typer.Option(help="none, default, or as for `flawlens inspect`.")] = "default",
+    detector: Annotated[
+        str,
+        typer.Option(
+            help="none, default, as for `flawlens inspect`, or the masks: gt marks good parts too, gt-leaking does not."
+        ),
+    ] = "default",
     notation: Annotated[
         Literal["bbox", "contour", "highlight", "mask", "heatmap"], typer.Option(help="How a map is drawn.")
     ] = "heatmap",
@@ -89,6 +94,7 @@ def run(
 
     from evals.mmad.answers import AnswerLog
     from evals.mmad.data import read_mmad
+    from evals.mmad.expert import with_marks
     from evals.mmad.on_ray import answers_on_ray
     from evals.mmad.run import Settings, Subset, answers_of, setup_of
 
@@ -112,7 +118,7 @@ def run(
     log = AnswerLog(out)
     done = log.begin(setup_of(settings, subset, found, annotation or data / "mmad.json"), resume)
     chosen = subset.of(found.images)
-    left = [image for image in chosen if image.key not in done]
+    left = with_marks([image for image in chosen if image.key not in done], found.images, detector)
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     key = context.meta.get("api_key")
     if runner == "ray":

@@ -49,7 +49,8 @@ class Question:
 class MmadImage:
     """One picture with its questions; all paths are inside the data root and need not exist.
 
-    `key` names it in mmad.json; `dataset` is DS-MVTec for MVTec-AD too; `defect` is the name of its folder.
+    `key` names it in mmad.json; `dataset` is DS-MVTec for MVTec-AD too; `defect` is the name of its folder. `marks` are
+    the masks that a ground-truth expert may show on it, the first usable one (evals.mmad.expert).
     """
 
     key: str
@@ -61,6 +62,7 @@ class MmadImage:
     similar_templates: tuple[Path, ...]
     random_templates: tuple[Path, ...]
     questions: tuple[Question, ...]
+    marks: tuple[Path, ...] = ()
 
     @property
     def anomalous(self) -> bool:
@@ -184,14 +186,14 @@ def _reason(error: ValueError) -> str:
 
 def _missing(root: Path, image: MmadImage) -> Iterator[Problem]:
     for path in (image.path, image.mask):
-        if path is not None and _size(path) is None:
+        if path is not None and file_size(path) is None:
             yield Problem(image.key, "missing file", f"no {path.relative_to(root)}")
     for template in (*image.similar_templates, *image.random_templates):
-        if _size(template) is None:
+        if file_size(template) is None:
             yield Problem(image.key, "missing template", f"no {template.relative_to(root)}")
 
 
-def _size(path: Path) -> int | None:
+def file_size(path: Path) -> int | None:
     """Bytes of a file; None when there is none, or its name is impossible."""
     try:
         status = path.stat()
@@ -204,7 +206,7 @@ def _duplicates(images: tuple[MmadImage, ...]) -> Iterator[Problem]:
     """Equal bytes under two keys; across products one of the two is in the wrong folder."""
     by_size: defaultdict[int | None, list[MmadImage]] = defaultdict(list)
     for image in images:
-        by_size[_size(image.path)].append(image)
+        by_size[file_size(image.path)].append(image)
     by_size.pop(None, None)
     first: dict[bytes, MmadImage] = {}
     for image in (image for group in by_size.values() if len(group) > 1 for image in group):

@@ -16,6 +16,7 @@ from evals.dataset import DatasetError
 from evals.mmad.answers import AnsweredImage, AnswerLog
 from evals.mmad.compare import Paired, paired
 from evals.mmad.data import SUBTASKS
+from evals.mmad.expert import BORROWED, EMPTY, LABELS
 from evals.mmad.scores import AVERAGE, mark, score
 from knowledge_base.files import write_atomically
 
@@ -55,7 +56,7 @@ class RunReport:
             ("shots", f"{settings['shots']}, {settings['templates']} templates"),
             ("without a template", f"{found['zero_shot_images']} of {found['images']} pictures"),
             ("knowledge", KNOWLEDGE[settings["knowledge"]]),
-            ("detector", f"{settings['detector']}, drawn as {settings['notation']}"),
+            ("detector", _detector(settings, self.images)),
             ("thinking aloud", "on" if settings["cot"] else "off"),
             ("history", "on" if settings["history"] else "off"),
             ("pixel cap", f"{settings['image_pixels']} a picture"),
@@ -71,6 +72,18 @@ class RunReport:
             ("subset", "all pictures" if whole else ", ".join(f"{name} {value}" for name, value in subset.items())),
             ("versions", ", ".join(f"{name} {value}" for name, value in self.setup["versions"].items())),
         ]
+
+
+def _detector(settings: dict[str, Any], images: Sequence[AnsweredImage]) -> str:
+    """The detector, labelled where it knows the truth, and on how many pictures it did not."""
+    name = str(settings["detector"])
+    if settings["mode"] == "direct":
+        return "none: asked with the pictures alone"
+    drawn = f", drawn as {settings['notation']}"
+    if name not in LABELS:
+        return name + drawn
+    counts = {doubt: sum(doubt in image.degraded for image in images) for doubt in (BORROWED, EMPTY)}
+    return f"{LABELS[name]}{drawn}" + "".join(f"; {doubt} ({count})" for doubt, count in counts.items() if count)
 
 
 def read_reports(folders: Sequence[Path], reader: str) -> list[RunReport]:

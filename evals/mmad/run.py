@@ -19,6 +19,7 @@ from agent.inspector import Inspector, expected_errors
 from agent.planners import PlannerError, make_planner
 from evals.mmad.answers import Answered, AnsweredImage
 from evals.mmad.data import MmadData, MmadImage, Question
+from evals.mmad.expert import GT, LABELS, Shown, shown_on
 from evals.mmad.localisation import compared_with_mask
 from evals.mmad.sheets import read_sheets, sheet_of
 from tools.evidence import Notation
@@ -30,7 +31,7 @@ PENDING = 4  # pictures waiting for each worker
 class Settings:
     """How the questions are asked: each field is one axis of the ablations.
 
-    `per` is one investigation an image, or one run a question as published; `detector` may be none;
+    `per` is one investigation an image, or one run a question as published; `detector` may be none, gt or gt-leaking;
     `sheets` is the file of knowledge "sheet".
     """
 
@@ -58,6 +59,9 @@ class Settings:
             direct=self.mode == "direct",
             history=self.history,
             without=tuple(left_out),
+            memory=False,
+            # its probability is the same for every picture
+            detector_weight=0.0 if self.detector == GT else Procedure.detector_weight,
         )
 
 
@@ -110,20 +114,22 @@ class Asker:
             reasoning=settings.cot,
             api_key=api_key,
         )
-        detector = "few-shot" if settings.detector in ("none", "default") else settings.detector
+        detector = "few-shot" if settings.detector in ("none", "default", *LABELS) else settings.detector
         self.inspector = Inspector(home, planner, settings.planner, procedure=settings.procedure(), detector=detector)
 
     def ask(self, image: MmadImage) -> AnsweredImage:
         """All answers on a picture; one that cannot be read or inspected is a failure, its questions unanswered."""
         templates, missing = self._templates(image)
         groups = [image.questions] if self.settings.per == "image" else [(question,) for question in image.questions]
+        shown = shown_on(image, self.settings.detector)
         wall, cpu = time.perf_counter(), time.process_time()
         try:
-            found = [self._inspect(image, templates, group) for group in groups]
+            found = [self._inspect(image, templates, group, shown) for group in groups]
         except expected_errors() as error:
             return _answered(image, [], zero_shot=missing, failure=str(error))
         spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-        return _answered(image, found, zero_shot=missing, **{name: round(value, 3) for name, value in spent.items()})
+        told = {name: round(value, 3) for name, value in spent.items()}
+        return _answered(image, found, doubts=shown.doubts if shown else (), zero_shot=missing, **told)
 
     def _templates(self, image: MmadImage) -> tuple[tuple[Path, ...], bool]:
         """The good parts to be shown, and whether one that was asked for is missing."""
@@ -132,15 +138,19 @@ class Asker:
         there = tuple(path for path in wanted if path.is_file())
         return there, len(there) < self.settings.shots
 
-    def _inspect(self, image: MmadImage, templates: tuple[Path, ...], questions: Sequence[Question]) -> Diagnosis:
+    def _inspect(
+        self, image: MmadImage, templates: tuple[Path, ...], questions: Sequence[Question], shown: Shown | None
+    ) -> Diagnosis:
         choices = tuple(Choice(question.text, question.options) for question in questions)
         sheet = sheet_of(self.sheets, image)
         inspection = Inspection(image.path, templates, choices=choices, topic="defects", sheet=sheet)
-        run = self.inspector.inspect(inspection)
+        run = self.inspector.inspect(inspection, given=shown.map if shown else None)
         return Diagnosis.model_validate(run.diagnosis)
 
 
-def _answered(image: MmadImage, found: Sequence[Diagnosis], **told: Any) -> AnsweredImage:
+def _answered(
+    image: MmadImage, found: Sequence[Diagnosis], *, doubts: Sequence[str] = (), **told: Any
+) -> AnsweredImage:
     said = [choice for diagnosis in found for choice in diagnosis.choices]
     questions = tuple(
         Answered(
@@ -171,7 +181,7 @@ def _answered(image: MmadImage, found: Sequence[Diagnosis], **told: Any) -> Answ
         tool_call_rate=first.usage.tool_call_rate,
         prompt_tokens=sum(one.prompt_tokens for one in usages) + sum(one.prompt_tokens for one in said),
         completion_tokens=sum(one.completion_tokens for one in usages) + sum(one.completion_tokens for one in said),
-        degraded=tuple(first.degraded),
+        degraded=(*first.degraded, *doubts),
         **told,
     )
 

@@ -90,6 +90,28 @@ def test_direct_shows_the_pictures_and_inspects_nothing(parts: Path) -> None:
     assert len(pictures) == 2
 
 
+@pytest.mark.parametrize("references", [0, 1, 2])
+def test_direct_parts_stand_in_the_benchmarks_order(parts: Path, references: int) -> None:
+    planner = ScriptedPlanner(dialect=TALKS, replies=[chooses("A")])
+    shown = tuple(parts / f"good_{number + 1}.png" for number in range(references))
+    inspection = Inspection(parts / "scratched.png", shown, choices=(PLACE,), sheet="Brackets rust at the rim.")
+    inspected(parts / "home", planner, inspection, direct=True)
+    ((message,),) = planner.seen
+    told = [block.get("text", "<picture>") for block in message.content if isinstance(block, dict)]
+    words = "\n".join(told)
+    order = [
+        "rust at the rim",
+        *(["normal reference", *(f"reference_{number + 1}:" for number in range(references))] if references else []),
+        "part:\n<picture>\n",
+        "Where is the defect?\nA: Top left.\nB: Bottom right.\nC: Center.\n",
+        "Answer with its letter",
+    ]
+    places = [words.index(text) for text in order]
+    assert places == sorted(places)
+    assert told.count("<picture>") == references + 1
+    assert ("normal reference" in words) == bool(references)
+
+
 def test_the_embedded_planner_answers_from_evidence_or_has_no_opinion(parts: Path) -> None:
     inspector = Inspector(parts / "home", make_planner("rules"), "rules", procedure=Procedure())
     references = tuple(parts / f"good_{number}.png" for number in range(1, 5))

@@ -72,13 +72,15 @@ class AnomalyMap:
     """Anomaly scores of one picture.
 
     `scores` is (H, W) float32 at the picture's own size, `image_score` the raw score of the whole picture, both in
-    the detector's units, `detector` its name. Nothing is normalised per picture.
+    the detector's units, `detector` its name. Nothing is normalised per picture. `words` say what its places mean where
+    they are not what lies beyond a normal range.
     """
 
     scores: Floats
     image_score: float
     detector: str
     calibration: Calibration
+    words: str = ""
 
     @property
     def above_normal(self) -> bool:
