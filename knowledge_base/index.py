@@ -11,16 +11,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from knowledge_base.embedding import Vector, text_key
+from knowledge_base.embedding import DIMENSION, Vector, text_key
 from knowledge_base.entry import LANGUAGES, Entry, Language
 
 # The set of ids up to which an exact comparison is faster than Chroma's search among them.
 FEW: Final = 1000
+SMALL: Final = 5000  # texts of an index whose vectors are held in memory
 
 if TYPE_CHECKING:
     from chromadb.api import ClientAPI
@@ -71,8 +73,10 @@ class VectorIndex:
     def cosines(self, query: Vector, items: Iterable[str] | None = None) -> dict[str, float]:
         """Cosine of the query to the nearest of these items (None: of all), each by the nearer of its texts."""
         ids = None if items is None else [id_ for item in items for id_ in self._of[item]]
-        if ids is None:
-            found = self._neighbours(query, min(len(self._item), _MOST_NEIGHBOURS))
+        if len(self._item) <= SMALL:
+            found = self._exact(query, ids)
+        elif ids is None:
+            found = self._neighbours(query, _MOST_NEIGHBOURS)
         elif len(ids) <= FEW:
             found = self._compared(query, ids)
         else:
@@ -82,6 +86,20 @@ class VectorIndex:
             item = self._item[id_]
             nearest[item] = max(cosine, nearest.get(item, -1.0))
         return nearest
+
+    def _exact(self, query: Vector, ids: Sequence[str] | None) -> list[tuple[str, float]]:
+        """Every one of a small collection, compared in memory."""
+        names, vectors = self._all
+        cosines = (vectors @ query).tolist()
+        if ids is None:
+            return list(zip(names, cosines, strict=True))
+        return [(id_, cosines[names[id_]]) for id_ in ids if id_ in names]
+
+    @cached_property
+    def _all(self) -> tuple[dict[str, int], Vector]:
+        found = self._collection.get(include=["embeddings"])
+        vectors = np.asarray(found["embeddings"], np.float32).reshape(-1, DIMENSION)
+        return {id_: row for row, id_ in enumerate(found["ids"])}, vectors
 
     def _compared(self, query: Vector, ids: list[str]) -> list[tuple[str, float]]:
         if not ids:

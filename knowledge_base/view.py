@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
-from knowledge_base.documents.chunks import Chunk
+from knowledge_base.documents.chunks import Chunk, language_of
 from knowledge_base.embedding import embed_query
-from knowledge_base.entry import Entry
+from knowledge_base.entry import LANGUAGES, Entry, Language
 from knowledge_base.index import Embedded, VectorIndex, entry_texts
 from knowledge_base.products import ProductMap
-from knowledge_base.ranking import FLOOR, fuse, order, relevance
-from knowledge_base.words import WordIndex, words
+from knowledge_base.ranking import FLOOR, Match, off_topic, order
+from knowledge_base.spelling import Speller
+from knowledge_base.translation import Translator
+from knowledge_base.words import Term, WordIndex, terms_of
 
-NEAREST: Final = 100
-SHARING: Final = 50
+NEAREST: Final = 60
+SHARING: Final = 40
 Items = Mapping[str, Entry | Chunk]
+Steps = Mapping[str, int] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """Entries, chunks of documents and their indexes as they were when the manifest had this stamp."""
 
@@ -31,28 +35,69 @@ class View:
     stamp: tuple[int, int] | None
 
     def best(self, query: str, product: str | None) -> Iterator[tuple[Entry | Chunk, float]]:
-        """The items that answer a query, best first, each with its relevance; of a section only the best chunk."""
-        steps = self.products.closeness(product)
-        by_meaning, by_words = self._candidates(query, steps)
-        asked = words(query)
-        scores = {id_: relevance(cosine, self.words.share(asked, id_)) for id_, cosine in by_meaning.items()}
-        relevant = {id_: score for id_, score in scores.items() if score >= FLOOR}
+        """The items that answer a query, best first, each with its relevance; of a section only the best chunk.
+
+        Documents in the other language are asked in their language.
+        """
+        query, steps = self._speller.mended(query), self.products.closeness(product)
+        spoken = language_of(query)
+        found = self._matches(query, terms_of(query), steps, spoken)
+        for language, chunks in self._written_in.items():
+            among = [id_ for id_ in chunks if steps is None or id_ in steps]
+            if language != spoken and among:
+                there = self._translator.translated(query)
+                found |= self._matches(there.text, there.terms, among, language, translated=True)
+        relevant = {id_: match for id_, match in found.items() if match.relevance >= FLOOR}
         seen = set[object]()
-        for id_ in order(relevant, fuse(by_meaning, by_words), steps or dict.fromkeys(relevant, 0)):
+        for id_ in order(relevant, steps):
             item = self.items[id_]
             marks = {item.key, (item.document, item.section)} if isinstance(item, Chunk) else {id_}
-            if not marks & seen:
-                yield item, relevant[id_]
+            if not marks & seen and not off_topic(query, _said(item)):
+                yield item, relevant[id_].relevance
             seen |= marks
 
-    def _candidates(self, query: str, steps: Mapping[str, int] | None) -> tuple[dict[str, float], dict[str, float]]:
-        """Cosines of the items nearest in meaning or sharing the most words, and word scores of the latter."""
-        vector = embed_query(query)
-        nearest = self.vectors.cosines(vector, steps)
-        by_meaning = dict(sorted(nearest.items(), key=lambda pair: -pair[1])[:NEAREST])
-        by_words = self.words.best(words(query), steps, SHARING)
-        by_meaning |= self.vectors.cosines(vector, by_words.keys() - by_meaning)
-        return by_meaning, by_words
+    def _matches(
+        self,
+        query: str,
+        terms: Sequence[Term],
+        among: Collection[str] | None,
+        language: Language,
+        *,
+        translated: bool = False,
+    ) -> dict[str, Match]:
+        """The items nearest in meaning and those that share the most words."""
+        vector, whole = embed_query(query), self.words.whole(terms)
+        nearest = self.vectors.cosines(vector, among)
+        cosines = dict(sorted(nearest.items(), key=lambda pair: -pair[1])[:NEAREST])
+        sharing = set(self.words.best(terms, among, SHARING))
+        cosines |= self.vectors.cosines(vector, sharing - cosines.keys())
+        found = {}
+        for id_, cosine in cosines.items():
+            weight = self.words.shared(terms, id_)
+            found[id_] = Match(cosine, weight, min(1.0, weight / whole), language, translated)
+        return found
+
+    @cached_property
+    def _speller(self) -> Speller:
+        names = (name for entry in self.entries.values() for name in (entry.title["zh"], *entry.aliases["zh"]))
+        return Speller(self.words.vocabulary, names)
+
+    @cached_property
+    def _written_in(self) -> Mapping[Language, Sequence[str]]:
+        """The chunks in each language; entries are in both."""
+        chunks = [item for item in self.items.values() if isinstance(item, Chunk)]
+        return {language: [chunk.id for chunk in chunks if chunk.language == language] for language in LANGUAGES}
+
+    @cached_property
+    def _translator(self) -> Translator:
+        return Translator(self.entries.values())
+
+
+def _said(item: Entry | Chunk) -> list[str]:
+    """The texts of an item, for a search by topic."""
+    if isinstance(item, Chunk):
+        return [item.embedded]
+    return [item.model_dump_json()]
 
 
 def items_of(entries: Mapping[str, Entry], chunks: Sequence[Chunk]) -> Items:

@@ -1,11 +1,11 @@
-"""Finds items by the words they share with a query: BM25, and the share of the query an item contains."""
+"""Finds items by the words that they share with a query."""
 
 from __future__ import annotations
 
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,13 +21,25 @@ if TYPE_CHECKING:
 LEAST_WEIGHT: Final = 3.0
 NAMES_WEIGHT: Final = 3
 
+_STOP = """
+a an the of to in on for and or is are be by with at from it its as that this one etc not no do doe how what which who
+when where why can may must should if then than have has had was were will would into over under more most much many
+some any each per up out off so we i you he they them there here my our your me him her us
+long take time get got want need use used make made work go goe come give know tell find ask say like look see let way
+"""
+STOP: Final = frozenset(_STOP.split())
+# A word of a query: its readings (several when it was translated), each of one or more words.
+Term = tuple[tuple[str, ...], ...]
+
+# Chinese words that hold others together: pairs across them would mean nothing.
+_FILLERS = re.compile("怎么|怎样|多少|什么|哪里|哪个|哪家|如何|可以|需要|是否|应该|多长|时候|[的了吗呢吧和与在是]")
 _RUNS = re.compile(r"[a-z0-9]+|[\u3400-\u9fff]+")
 _PLURAL = re.compile(r"(?<=[cs]h)es$|(?<=[sxz])es$|(?<=[^su])s$")
 
 
 def words(text: str) -> list[str]:
     """English words in lower case without plural endings, Chinese in pairs of neighbouring characters."""
-    runs = _RUNS.findall(unicodedata.normalize("NFKC", text).casefold())
+    runs = _RUNS.findall(_FILLERS.sub(" ", unicodedata.normalize("NFKC", text).casefold()))
     return [word for run in runs for word in (_pairs(run) if run[0] >= "\u3400" else [_singular(run)])]
 
 
@@ -74,26 +86,44 @@ class WordIndex:
         """Writes the index into a new folder."""
         self._bm25.save(folder, show_progress=False)
 
-    def best(self, query: Sequence[str], among: Iterable[str] | None, limit: int) -> dict[str, float]:
-        """BM25 scores of the items that share the most words with a query, at most `limit` of those in `among`."""
-        known = [word for word in query if word in self._bm25.vocab_dict]
+    @property
+    def vocabulary(self) -> Mapping[str, int]:
+        """All words in use."""
+        found: Mapping[str, int] = self._bm25.vocab_dict
+        return found
+
+    def best(self, terms: Sequence[Term], among: Iterable[str] | None, limit: int) -> list[str]:
+        """The items that share the most words with a query (BM25), at most `limit` of those in `among`."""
+        asked = (word for term in terms for reading in term for word in reading)
+        known = [word for word in asked if word in self._bm25.vocab_dict]
         if not known or not self._ids:
-            return {}
+            return []
         scores = self._bm25.get_scores(known)
         places = np.arange(len(scores)) if among is None else np.array([self._place[id_] for id_ in among], np.int64)
         top = places[np.argsort(-scores[places], kind="stable")[:limit]]
-        return {self._ids[place]: float(scores[place]) for place in top if scores[place] > 0}
+        return [self._ids[place] for place in top if scores[place] > 0]
 
-    def share(self, query: Iterable[str], id_: str) -> float:
-        """How much of the query an item contains, 0 to 1; rare words weigh more (by their BM25 weight)."""
-        asked = set(query)
+    def shared(self, terms: Sequence[Term], id_: str) -> float:
+        """The weight of the words of a query that an item contains, of each the reading that weighs most."""
         if id_ not in self._words:
             self._words[id_] = frozenset(item_words(self._items[id_]))
-        return self._weight(asked & self._words[id_]) / max(self._weight(asked), LEAST_WEIGHT)
+        return sum(max(self._weight(reading, self._words[id_]) for reading in term) for term in terms)
 
-    def _weight(self, some: Iterable[str]) -> float:
-        count = len(self._ids)
-        return sum(math.log(1 + (count - found + 0.5) / (found + 0.5)) for found in map(self._found_in, some))
+    def whole(self, terms: Sequence[Term]) -> float:
+        """The weight of an item that contains the whole query; of each word the rarest reading that is in use."""
+        return max(sum(map(self._most, terms)), LEAST_WEIGHT)
+
+    def _most(self, term: Term) -> float:
+        used = [reading for reading in term if all(map(self._found_in, reading))]
+        return max(self._weight(reading, reading) for reading in used or term)
+
+    def _weight(self, reading: Sequence[str], contained: Container[str]) -> float:
+        return sum(self._rarity(word) for word in reading if word in contained) / math.sqrt(len(reading))
+
+    def _rarity(self, word: str) -> float:
+        """The word's weight in BM25."""
+        count, found = len(self._ids), self._found_in(word)
+        return math.log(1 + (count - found + 0.5) / (found + 0.5))
 
     def _found_in(self, word: str) -> int:
         """How many items have the word."""
@@ -102,13 +132,20 @@ class WordIndex:
         return 0 if row is None else int(begins[row + 1] - begins[row])
 
 
+def terms_of(query: str) -> list[Term]:
+    """The telling words of a query, each with itself as its only reading."""
+    return [((word,),) for word in dict.fromkeys(words(query)) if word not in STOP]
+
+
 def item_words(item: Entry | Chunk) -> list[str]:
-    """The words that an item is found by."""
+    """The words that an item is found by; names count more."""
     if isinstance(item, Chunk):
         names = " ".join([item.heading, item.defect, *item.products])
         return words(names) * NAMES_WEIGHT + words(item.text)
-    told = [*item.products, item.family, item.defect]
+    told, said = [*item.products, item.family, item.defect], list[str]()
     for language in LANGUAGES:
         told += [item.title[language]] * 2 + list(item.aliases[language])
-    looks: Sequence[str] = [item.sections[language].looks for language in LANGUAGES]
-    return words(" ".join(told)) * NAMES_WEIGHT + words(" ".join(looks))
+        sections = item.sections[language]
+        said += [sections.looks, sections.look_alikes, sections.effect, sections.disposition]
+        said += [*sections.causes, *sections.repair, *sections.prevention]
+    return words(" ".join(told)) * NAMES_WEIGHT + words(" ".join(said))

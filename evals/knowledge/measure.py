@@ -78,7 +78,7 @@ def ask(known: KnowledgeBase, queries: Sequence[Query], depth: int = 10) -> list
 def names_of(hit: Passage) -> set[str]:
     """What an answer may call a hit: an entry's id, file and section, or MMAD's data set and object."""
     file, sections = hit.source.split(", p. ")[0], hit.title.split(" › ")[1:]
-    return {hit.id, *sections, *(f"{file}#{section}" for section in sections)}
+    return {hit.id, file, *sections, *(f"{file}#{section}" for section in sections)}
 
 
 def table(asked: Sequence[Asked]) -> dict[str, dict[str, float]]:
