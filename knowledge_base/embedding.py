@@ -28,7 +28,7 @@ NAME: Final = "multilingual-e5-small-q4"
 DIMENSION: Final = 384
 
 _PROBE: Final = "scratch 划痕"
-_ENGINE_LOCK = threading.Lock()
+_ENGINE_LOCKS: Final = (threading.Lock(), threading.Lock())
 
 
 def embedding_name() -> str:
@@ -37,18 +37,21 @@ def embedding_name() -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def embed_query(text: str) -> Vector:
-    """Unit vector (384,) of what somebody asks; the last ones are kept, since every part of a product asks the same."""
-    with _ENGINE_LOCK:
-        vector: Vector = _engine().query(text)
+def embed_query(text: str, engine: int = 0) -> Vector:
+    """Unit vector (384,) of what somebody asks; the last ones are kept, since every part of a product asks the same.
+
+    `engine` 1 is a second copy of the model, for a query that is embedded at the same time.
+    """
+    with _ENGINE_LOCKS[engine]:
+        vector: Vector = _engine(engine).query(text)
     return vector
 
 
 def embed_passages(texts: Iterable[str], known: Mapping[str, Vector]) -> dict[str, Vector]:
     """Unit vectors (384,) of the texts, by `text_key`; only those that are not in `known` are computed."""
     keyed = {text_key(text): text for text in texts}
-    with _ENGINE_LOCK:
-        return {key: known[key] if key in known else _engine().passage(text) for key, text in keyed.items()}
+    with _ENGINE_LOCKS[0]:
+        return {key: known[key] if key in known else _engine(0).passage(text) for key, text in keyed.items()}
 
 
 def text_key(text: str) -> str:
@@ -88,8 +91,8 @@ def _probe() -> Vector:
 
 
 @functools.cache
-def _engine() -> E5:
-    """The model, loaded once a process; not safe for two threads at a time.
+def _engine(number: int) -> E5:  # noqa: ARG001
+    """A copy of the model, each loaded once a process; not safe for two threads at a time.
 
     One thread, since two of them beside a busy process took 700 ms instead of 20. The engine's OpenMP reads
     OMP_NUM_THREADS once, when it is loaded; the variable is put back for whatever is loaded later.

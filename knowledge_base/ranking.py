@@ -21,12 +21,14 @@ _SPAN: Final = 0.25
 _WEIGHT: Final[Mapping[Language, float]] = {"en": 0.03, "zh": 0.02}
 # What unrelated texts reach: e5 puts them at a cosine of about 0.8, and a few words they always share. All readings of
 # a translated word may be shared, so there it is more.
-_UNRELATED: Final[Mapping[Language, float]] = {"en": 0.827, "zh": 0.845}
-_UNRELATED_READINGS: Final = 0.835
+_UNRELATED: Final[Mapping[Language, float]] = {"en": 0.831, "zh": 0.845}
+_UNRELATED_READINGS: Final = 0.84
 _SHARE: Final = 0.15
 # Chinese texts are nearer to each other than English ones, translated queries farther from everything.
 _CHINESE_LEAD: Final = 0.02
 _TRANSLATED_LAG: Final = 0.01
+_NAMED: Final = 0.1
+_CALLED: Final = 0.6  # relevance of what a query just names
 _NEARLY: Final = 0.0375
 
 # What people ask of somebody else: a passage that has no word of the topic does not answer, however alike it is.
@@ -48,26 +50,30 @@ _TOPICS: Final = tuple(
 
 @dataclass(frozen=True)
 class Match:
-    """How an item stands to a query: cosine of meaning, and the words they share as weight and as share (0-1)."""
+    """How an item stands to a query: cosine of meaning, the words they share as weight and as share (0-1).
+
+    `named`: the query is just its name.
+    """
 
     cosine: float
     weight: float
     share: float
     language: Language
     translated: bool
+    named: bool
 
     @property
     def relevance(self) -> float:
         """0 to 1; the root makes the first shared words count most, so that long descriptions are answered too."""
         unrelated = _UNRELATED_READINGS if self.translated else _UNRELATED[self.language]
         score = self.cosine + _WEIGHT[self.language] * math.sqrt(self.weight) - unrelated
-        return min(1.0, max(0.0, score / _SPAN))
+        return min(1.0, max(_CALLED if self.named else 0.0, score / _SPAN))
 
     @property
     def fit(self) -> float:
         """What the answers to one query are ranked by."""
         lead = (_CHINESE_LEAD if self.language == "zh" else 0.0) - (_TRANSLATED_LAG if self.translated else 0.0)
-        return self.cosine + _SHARE * self.share - lead
+        return self.cosine + _SHARE * self.share - lead + _NAMED * self.named
 
 
 def order(matches: Mapping[str, Match], steps: Mapping[str, int] | None) -> list[str]:

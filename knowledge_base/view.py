@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from knowledge_base.documents.chunks import Chunk, language_of
-from knowledge_base.embedding import embed_query
+from knowledge_base.embedding import Vector, embed_query
 from knowledge_base.entry import LANGUAGES, Entry, Language
 from knowledge_base.index import Embedded, VectorIndex, entry_texts
 from knowledge_base.products import ProductMap
@@ -41,12 +42,12 @@ class View:
         """
         query, steps = self._speller.mended(query), self.products.closeness(product)
         spoken = language_of(query)
-        found = self._matches(query, terms_of(query), steps, spoken)
-        for language, chunks in self._written_in.items():
-            among = [id_ for id_ in chunks if steps is None or id_ in steps]
-            if language != spoken and among:
-                there = self._translator.translated(query)
-                found |= self._matches(there.text, there.terms, among, language, translated=True)
+        foreign = self._foreign(spoken, steps)
+        with ThreadPoolExecutor(1) as beside:
+            translated = beside.submit(self._translated, query, foreign) if foreign else None
+            found = self._matches(embed_query(query), terms_of(query), steps, spoken)
+        if translated:
+            found |= translated.result()
         relevant = {id_: match for id_, match in found.items() if match.relevance >= FLOOR}
         seen = set[object]()
         for id_ in order(relevant, steps):
@@ -56,9 +57,19 @@ class View:
                 yield item, relevant[id_].relevance
             seen |= marks
 
+    def _foreign(self, spoken: Language, steps: Steps) -> list[str]:
+        """The chunks that are in the other language than a query."""
+        chunks = (id_ for language, ids in self._written_in.items() if language != spoken for id_ in ids)
+        return [id_ for id_ in chunks if steps is None or id_ in steps]
+
+    def _translated(self, query: str, among: Collection[str]) -> dict[str, Match]:
+        """The chunks in the other language that answer the translated query."""
+        there = self._translator.translated(query)
+        return self._matches(embed_query(there.text, 1), there.terms, among, there.language, translated=True)
+
     def _matches(
         self,
-        query: str,
+        vector: Vector,
         terms: Sequence[Term],
         among: Collection[str] | None,
         language: Language,
@@ -66,7 +77,7 @@ class View:
         translated: bool = False,
     ) -> dict[str, Match]:
         """The items nearest in meaning and those that share the most words."""
-        vector, whole = embed_query(query), self.words.whole(terms)
+        whole = self.words.whole(terms)
         nearest = self.vectors.cosines(vector, among)
         cosines = dict(sorted(nearest.items(), key=lambda pair: -pair[1])[:NEAREST])
         sharing = set(self.words.best(terms, among, SHARING))
@@ -74,7 +85,8 @@ class View:
         found = {}
         for id_, cosine in cosines.items():
             weight = self.words.shared(terms, id_)
-            found[id_] = Match(cosine, weight, min(1.0, weight / whole), language, translated)
+            named = self.words.is_name(terms, id_)
+            found[id_] = Match(cosine, weight, min(1.0, weight / whole), language, translated, named)
         return found
 
     @cached_property

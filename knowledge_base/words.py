@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A query of nothing but filler ("the") weighs less than one telling word, and so cannot be contained in full.
 LEAST_WEIGHT: Final = 3.0
+UNHEARD: Final = 6.3  # weight of a word that no item has
 NAMES_WEIGHT: Final = 3
 
 _STOP = """
@@ -59,6 +60,7 @@ class WordIndex:
         self._ids = list(items)
         self._place = {id_: place for place, id_ in enumerate(self._ids)}
         self._words: dict[str, frozenset[str]] = {}
+        self._names: dict[str, frozenset[frozenset[str]]] = {}
 
     @classmethod
     def of(cls, items: Mapping[str, Entry | Chunk]) -> WordIndex:
@@ -120,10 +122,18 @@ class WordIndex:
     def _weight(self, reading: Sequence[str], contained: Container[str]) -> float:
         return sum(self._rarity(word) for word in reading if word in contained) / math.sqrt(len(reading))
 
+    def is_name(self, terms: Sequence[Term], id_: str) -> bool:
+        """Whether a query says just the name of an entry, or the heading of a chunk."""
+        if id_ not in self._names:
+            self._names[id_] = frozenset(frozenset(_telling(name)) for name in _names(self._items[id_]))
+        return frozenset(reading[0] for (reading, *_) in terms if len(reading) == 1) in self._names[id_]
+
     def _rarity(self, word: str) -> float:
-        """The word's weight in BM25."""
-        count, found = len(self._ids), self._found_in(word)
-        return math.log(1 + (count - found + 0.5) / (found + 0.5))
+        """The word's weight in BM25, on the scale of an index of a few hundred items, whatever their number."""
+        return UNHEARD * self._unlikely(self._found_in(word)) / self._unlikely(0)
+
+    def _unlikely(self, found: int) -> float:
+        return math.log(1 + (len(self._ids) - found + 0.5) / (found + 0.5))
 
     def _found_in(self, word: str) -> int:
         """How many items have the word."""
@@ -134,7 +144,19 @@ class WordIndex:
 
 def terms_of(query: str) -> list[Term]:
     """The telling words of a query, each with itself as its only reading."""
-    return [((word,),) for word in dict.fromkeys(words(query)) if word not in STOP]
+    return [((word,),) for word in dict.fromkeys(_telling(query))]
+
+
+def _telling(text: str) -> list[str]:
+    return [word for word in words(text) if word not in STOP]
+
+
+def _names(item: Entry | Chunk) -> list[str]:
+    """What an item is called."""
+    if isinstance(item, Chunk):
+        return [item.title, item.section, item.defect, *item.products]
+    names = [name for language in LANGUAGES for name in (item.title[language], *item.aliases[language])]
+    return [*names, *item.products]
 
 
 def item_words(item: Entry | Chunk) -> list[str]:

@@ -77,8 +77,8 @@ def test_threads_may_embed_at_the_same_time() -> None:
 
 def test_loading_the_model_leaves_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    embedding._engine.__wrapped__()
+    embedding._engine.__wrapped__(0)
     assert os.environ["OMP_NUM_THREADS"] == "7"
     monkeypatch.delenv("OMP_NUM_THREADS")
-    embedding._engine.__wrapped__()
+    embedding._engine.__wrapped__(0)
     assert "OMP_NUM_THREADS" not in os.environ
