@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LEAST_WEIGHT: Final = 3.0
 UNHEARD: Final = 6.3  # weight of a word that no item has
 NAMES_WEIGHT: Final = 3
+BESIDE: Final = 0.7
 
 _STOP = """
 a an the of to in on for and or is are be by with at from it its as that this one etc not no do doe how what which who
@@ -59,7 +60,7 @@ class WordIndex:
         self._items, self._bm25 = items, bm25
         self._ids = list(items)
         self._place = {id_: place for place, id_ in enumerate(self._ids)}
-        self._words: dict[str, frozenset[str]] = {}
+        self._words: dict[str, Mapping[str, float]] = {}
         self._names: dict[str, frozenset[frozenset[str]]] = {}
 
     @classmethod
@@ -108,7 +109,7 @@ class WordIndex:
     def shared(self, terms: Sequence[Term], id_: str) -> float:
         """The weight of the words of a query that an item contains, of each the reading that weighs most."""
         if id_ not in self._words:
-            self._words[id_] = frozenset(item_words(self._items[id_]))
+            self._words[id_] = _counted(self._items[id_])
         return sum(max(self._weight(reading, self._words[id_]) for reading in term) for term in terms)
 
     def whole(self, terms: Sequence[Term]) -> float:
@@ -117,10 +118,10 @@ class WordIndex:
 
     def _most(self, term: Term) -> float:
         used = [reading for reading in term if all(map(self._found_in, reading))]
-        return max(self._weight(reading, reading) for reading in used or term)
+        return max(self._weight(reading, dict.fromkeys(reading, 1.0)) for reading in used or term)
 
-    def _weight(self, reading: Sequence[str], contained: Container[str]) -> float:
-        return sum(self._rarity(word) for word in reading if word in contained) / math.sqrt(len(reading))
+    def _weight(self, reading: Sequence[str], counts: Mapping[str, float]) -> float:
+        return sum(self._rarity(word) * counts.get(word, 0.0) for word in reading) / math.sqrt(len(reading))
 
     def is_name(self, terms: Sequence[Term], id_: str) -> bool:
         """Whether a query says just the name of an entry, or the heading of a chunk."""
@@ -161,13 +162,32 @@ def _names(item: Entry | Chunk) -> list[str]:
 
 def item_words(item: Entry | Chunk) -> list[str]:
     """The words that an item is found by; names count more."""
+    return _naming(item) * NAMES_WEIGHT + _describing(item) + _beside(item)
+
+
+def _counted(item: Entry | Chunk) -> dict[str, float]:
+    """How much each word of an item counts: one that only stands beside its description counts less."""
+    return dict.fromkeys(_beside(item), BESIDE) | dict.fromkeys([*_naming(item), *_describing(item)], 1.0)
+
+
+def _naming(item: Entry | Chunk) -> list[str]:
     if isinstance(item, Chunk):
-        names = " ".join([item.heading, item.defect, *item.products])
-        return words(names) * NAMES_WEIGHT + words(item.text)
-    told, said = [*item.products, item.family, item.defect], list[str]()
-    for language in LANGUAGES:
-        told += [item.title[language]] * 2 + list(item.aliases[language])
-        sections = item.sections[language]
-        said += [sections.looks, sections.look_alikes, sections.effect, sections.disposition]
-        said += [*sections.causes, *sections.repair, *sections.prevention]
-    return words(" ".join(told)) * NAMES_WEIGHT + words(" ".join(said))
+        return words(" ".join([item.heading, item.defect, *item.products]))
+    titles = [item.title[language] for language in LANGUAGES for _ in range(2)]
+    aliases = [alias for language in LANGUAGES for alias in item.aliases[language]]
+    return words(" ".join([*item.products, item.family, item.defect, *titles, *aliases]))
+
+
+def _describing(item: Entry | Chunk) -> list[str]:
+    if isinstance(item, Chunk):
+        return words(item.text)
+    return words(" ".join(item.sections[language].looks for language in LANGUAGES))
+
+
+def _beside(item: Entry | Chunk) -> list[str]:
+    """What an entry says of causes, repair and look-alikes."""
+    if isinstance(item, Chunk):
+        return []
+    said = (item.sections[language] for language in LANGUAGES)
+    parts = ([one.look_alikes, one.effect, one.disposition, *one.causes, *one.repair, *one.prevention] for one in said)
+    return words(" ".join(text for texts in parts for text in texts))

@@ -7,7 +7,7 @@ import pytest
 from knowledge_base.store import KnowledgeBase
 
 RELEVANT = {
-    "dark jagged line that branches on a metal part": "crack",
+    "forked hairline fissure in a casting": "crack",
     "表面有细长划痕": "scratch",
     "missing component on board": "missing_part",
     "rusty brown spots on steel": "corrosion",
