@@ -79,9 +79,10 @@ class View:
         """The items nearest in meaning and those that share the most words."""
         whole = self.words.whole(terms)
         nearest = self.vectors.cosines(vector, among)
-        cosines = dict(sorted(nearest.items(), key=lambda pair: -pair[1])[:NEAREST])
         sharing = set(self.words.best(terms, among, SHARING))
-        cosines |= self.vectors.cosines(vector, sharing - cosines.keys())
+        nearest |= self.vectors.cosines(vector, sharing - nearest.keys())
+        closest = sorted(nearest, key=lambda id_: -nearest[id_])[:NEAREST]
+        cosines = {id_: nearest[id_] for id_ in {*closest, *sharing}}
         found = {}
         for id_, cosine in cosines.items():
             weight = self.words.shared(terms, id_)

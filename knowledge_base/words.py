@@ -79,7 +79,9 @@ class WordIndex:
 
         try:
             bm25 = bm25s.BM25.load(folder, show_progress=False)
-            if bm25.scores["num_docs"] == max(len(items), 1) and len(bm25.scores["indptr"]) == len(bm25.vocab_dict) + 1:
+            # the vocabulary may have an empty word more than there are columns
+            whole = len(bm25.scores["indptr"]) >= len(bm25.vocab_dict)
+            if whole and bm25.scores["num_docs"] == max(len(items), 1):
                 return cls(items, bm25)
         except (OSError, ValueError, KeyError, TypeError):
             pass
