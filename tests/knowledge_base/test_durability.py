@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from knowledge_base.embed_entries import embed_entries
 from knowledge_base.store import KnowledgeBase
+from tests.bench.knowledge_rounds import DOCUMENTS, killed_round, shared_round
 
 WriteEntry = Callable[..., Path]
 TITLES = {"scratch": "Scratch", "stain": "污渍", "rust": "Rust", "thread": "螺纹损伤", "biscuit": "Broken biscuit"}
@@ -162,6 +164,7 @@ SEARCH = """
 import sys
 from pathlib import Path
 from knowledge_base.store import KnowledgeBase
+from tests.bench.knowledge_rounds import DOCUMENTS, killed_round, shared_round
 knowledge = KnowledgeBase(Path(sys.argv[1]), shipped=Path(sys.argv[2]))
 if len(sys.argv) > 3:
     knowledge.add(Path(sys.argv[3]))
@@ -193,3 +196,15 @@ def test_two_processes_add_at_the_same_time(tmp_path: Path, some_entries: Path, 
     assert found == [str([*TITLES])] * 2
     knowledge = KnowledgeBase(home, shipped=some_entries)
     assert all(knowledge.search(f"a {name}")[0].id == name for some in names.values() for name in some)
+
+
+def test_killed_and_shared_additions_lose_nothing(tmp_path: Path) -> None:
+    (tmp_path / "shipped").mkdir()
+    embed_entries(tmp_path / "shipped")
+    for number in range(2):
+        for name in ("killed", "shared"):
+            (tmp_path / f"{name}-{number}").mkdir()
+        draw = random.Random(number)
+        reported, lost = killed_round(tmp_path / f"killed-{number}", tmp_path / "shipped", draw)
+        assert (reported <= DOCUMENTS, lost) == (True, set())
+        assert shared_round(tmp_path / f"shared-{number}", tmp_path / "shipped") == (2 * DOCUMENTS, set())
