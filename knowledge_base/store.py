@@ -30,6 +30,7 @@ from knowledge_base.index import Embedded, VectorIndex, build_index, open_index
 from knowledge_base.manifest import describe, read_manifest, write_manifest
 from knowledge_base.passage import Passage, passage
 from knowledge_base.products import ProductMap, product_of
+from knowledge_base.ranking import FLOOR
 from knowledge_base.view import Items, View, items_of, texts_of
 from knowledge_base.words import WordIndex
 
@@ -88,19 +89,25 @@ class KnowledgeBase:
             raise KnowledgeError(folder, f"cannot be made ({error.strerror})", remedy) from None
 
     def search(
-        self, query: str, *, product: str | None = None, language: str | None = None, limit: int = 3
+        self,
+        query: str,
+        *,
+        product: str | None = None,
+        language: str | None = None,
+        limit: int = 3,
+        floor: float = FLOOR,
     ) -> Passages:
         """The passages that answer a query, best first, at most `limit`; none when nothing is relevant.
 
         `product` keeps out what is known of other products only (see `ProductMap.closeness`). Entries speak `language`,
-        "en" or "zh", by default that of the query; documents their own. Raises KnowledgeError when another process
-        writes for too long.
+        "en" or "zh", by default that of the query; documents their own. What is less relevant than `floor` is left out.
+        Raises KnowledgeError when another process writes for too long.
         """
         query = _tidy(query)
         if not query or limit < 1:
             return []
         spoken = _language(query, language)
-        best = islice(self._current().best(query, product), limit)
+        best = islice(self._current().best(query, product, floor), limit)
         return [_passage(item, spoken, product, round(score, 3)) for item, score in best]
 
     def knows(self, product: str) -> bool:

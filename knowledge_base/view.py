@@ -35,7 +35,7 @@ class View:
     vectors: VectorIndex
     stamp: tuple[int, int] | None
 
-    def best(self, query: str, product: str | None) -> Iterator[tuple[Entry | Chunk, float]]:
+    def best(self, query: str, product: str | None, floor: float = FLOOR) -> Iterator[tuple[Entry | Chunk, float]]:
         """The items that answer a query, best first, each with its relevance; of a section only the best chunk.
 
         Documents in the other language are asked in their language.
@@ -48,7 +48,7 @@ class View:
             found = self._matches(embed_query(query), terms_of(query), steps, spoken)
         if translated:
             found |= translated.result()
-        relevant = {id_: match for id_, match in found.items() if match.relevance >= FLOOR}
+        relevant = {id_: match for id_, match in found.items() if match.relevance >= floor}
         seen = set[object]()
         for id_ in order(relevant, steps):
             item = self.items[id_]

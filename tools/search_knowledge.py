@@ -15,6 +15,7 @@ from tools.evidence import Evidence, ToolError
 from tools.quoting import harmless, quoted
 
 SHOWN = 3
+FLOOR = 0.2  # lower than for a person's query: it is asked about a mark that was measured, in few words
 OWN_PRODUCT = 0.25  # of the score: an entry on the product itself beats a general one that fits a little better
 
 
@@ -39,7 +40,7 @@ def make_search_knowledge(knowledge: KnowledgeBase, product: str | None, languag
         """
         if not query.strip():
             raise ToolError("the query is empty; describe what is seen, such as 'thin dark line on metal'")
-        found = knowledge.search(f"{product or ''} {query}", product=product, language=language, limit=8)
+        found = knowledge.search(f"{product or ''} {query}", product=product, language=language, limit=8, floor=FLOOR)
         passages = _closest_first(found, product)
         if not passages:
             evidence = Evidence(
