@@ -46,8 +46,9 @@ class View:
         with ThreadPoolExecutor(1) as beside:
             translated = beside.submit(self._translated, query, foreign) if foreign else None
             found = self._matches(embed_query(query), terms_of(query), steps, spoken)
-        if translated:
-            found |= translated.result()
+        for id_, match in translated.result().items() if translated else ():
+            # a chunk in both languages may answer better as it was asked
+            found[id_] = max(match, found.get(id_, match), key=lambda one: one.fit)
         relevant = {id_: match for id_, match in found.items() if match.relevance >= floor}
         seen = set[object]()
         for id_ in order(relevant, steps):

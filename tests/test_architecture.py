@@ -24,8 +24,7 @@ ALLOWED = {
         "agent.page",
         "agent.trace",
         "agent.planners",
-        "knowledge_base.files",
-        "knowledge_base.store",
+        "knowledge_base",
         "tools",
     },
 }
