@@ -93,8 +93,6 @@ def print_case(case: Case) -> None:
     blocks += [text_of(f"{case.outcome}: {said}"), *([text_of(f"note: {case.note}")] if case.note else [])]
     blocks += [text_of(finding) for finding in case.findings]
     for mark in case.marks:
-        told = (
-            "not recognised again" if mark.needed is None else f"recognised again from a likeness of {mark.needed:.2f}"
-        )
-        blocks.append(text_of(f"mark at {[round(edge) for edge in mark.box]}: {told}recognised again"))
+        told = "not recognised again" if mark.needed is None else f"recognised from a likeness of {mark.needed:.2f}"
+        blocks.append(text_of(f"mark at {[round(edge) for edge in mark.box]}: {told}"))
     show(*blocks)

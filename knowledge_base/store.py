@@ -140,7 +140,7 @@ class KnowledgeBase:
         """
         if not path.exists():
             raise KnowledgeError(path, "is not there", "name a file, or a folder of entries and documents")
-        root, report, seen = path.resolve(), AddReport(), set[str]()
+        root, report, seen, known = path.resolve(), AddReport(), set[str](), self._read()
         for file in files_below(root):
             if root.is_dir() and file.suffix.lower() not in SUFFIXES:
                 report.skipped.append(file)
@@ -148,7 +148,7 @@ class KnowledgeBase:
                 continue
             try:
                 with self._writing():
-                    id_, state = self._take(file, root, product, seen)
+                    id_, state = self._take(file, root, product, seen, known)
             except KnowledgeError as error:
                 report.refused.append(error)
                 told(file, "refused")
@@ -196,18 +196,20 @@ class KnowledgeBase:
             shutil.copyfile(source, folder / name)
         return len(files)
 
-    def _take(self, file: Path, root: Path, product: str | None, seen: set[str]) -> tuple[str, State]:
+    def _take(
+        self, file: Path, root: Path, product: str | None, seen: set[str], known: Mapping[str, Entry]
+    ) -> tuple[str, State]:
         """What became of one file; the caller holds the lock."""
         if not is_entry(file):
             record, state = self._shelf.keep(file, root, product)
             return record.name, state
         entry = _new_entry(file, seen)
         seen.add(entry.id)
-        known = self._read().get(entry.id)
-        if entry == known:
+        before = known.get(entry.id)
+        if entry == before:
             return entry.id, "unchanged"
         write_atomically(self._added / f"{entry.id}.md", file.read_bytes())
-        return entry.id, "added" if known is None else "changed"
+        return entry.id, "added" if before is None else "changed"
 
     def _forget_gone(self, root: Path, report: AddReport, told: Told) -> None:
         for record in self._shelf.list():

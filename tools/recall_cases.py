@@ -39,10 +39,10 @@ def make_recall_cases(album: Album, remembered: Callable[[], Sequence[Remembered
         ranked = sorted(zip(values, cases, strict=True), key=lambda pair: -pair[0])
         again = _recognised(album, cases)
         told = [_words(one.case, value) for value, one in ranked[:SHOWN]]
-        seen = f" A wrong alarm is recognised again in {len(again)} place(s)." if again else ""
+        seen = f" A wrong alarm is recognised again at {len(again)} of its places." if again else ""
         evidence = Evidence(
             tool="recall_cases",
-            finding=f"{len(cases)} past case(s) of the product, most alike: {' '.join(told)}{seen}",
+            finding=f"Past cases of the product: {len(cases)}; most alike: {' '.join(told)}{seen}",
             regions=again,
             numbers={"cases": float(len(cases)), "recognised": float(len(again))},
         )

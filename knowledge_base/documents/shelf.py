@@ -8,10 +8,10 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Final, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from knowledge_base.documents import State
 from knowledge_base.documents.chunks import Chunk, chunks_of
@@ -25,6 +25,13 @@ _FOLDERS: Final = ("sources", "chunks", "vectors")
 _LOG = logging.getLogger(__name__)
 
 
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError("leads out of its folder")
+    return name
+
+
 class Record(BaseModel):
     """One kept document: the file's `name` below the folder `root` that was added, and what was made of it.
 
@@ -35,7 +42,7 @@ class Record(BaseModel):
 
     format: Literal["flawlens-document-1"] = "flawlens-document-1"
     key: str = Field(pattern="^[a-z0-9_-]+$")
-    name: str
+    name: Annotated[str, AfterValidator(_inside)]
     root: str
     title: str
     product: str | None

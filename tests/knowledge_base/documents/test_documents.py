@@ -152,8 +152,9 @@ def test_a_record_that_points_elsewhere_is_not_followed(known: KnowledgeBase, pl
     known.add(plant / "night.txt")
     (record,) = (tmp_path / "home" / "documents").glob("*.json")
     told = json.loads(record.read_text())
-    record.write_text(json.dumps(told | {"key": "../../etc/passwd"}))
-    assert Shelf(tmp_path / "home" / "documents").list() == []
+    for changed in ({"key": "../../etc/passwd"}, {"name": "../x"}, {"name": "/etc/x"}, {"suffix": "/../x"}):
+        record.write_text(json.dumps(told | changed))
+        assert Shelf(tmp_path / "home" / "documents").list() == []
 
 
 def test_passages_of_a_document_are_listed_by_its_name(known: KnowledgeBase, plant: Path) -> None:
