@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from agent.planners.rules_answer import MAPS
 from agent.trace import Run, RunError
 from tools.cases import Case, Mark
 from tools.cases.looks import Place, whole_look
@@ -14,8 +15,6 @@ from tools.cases.store import WHOLE, Cases
 from tools.detectors import Floats, Pixels
 from tools.evidence import Evidence
 from tools.image import load_image
-
-MAPS = ("anomaly_map", "compare_with_reference")
 
 
 def remember(cases: Cases, run: Run, verdict: Literal["normal", "defective"], type_: str, note: str) -> Case:

@@ -35,4 +35,4 @@ def _covers(known: Box, box: Box) -> bool:
     """Whether nearly all of a box lies in a known one."""
     width = min(known.x1, box.x1) - max(known.x0, box.x0)
     height = min(known.y1, box.y1) - max(known.y0, box.y0)
-    return max(width, 0) * max(height, 0) >= NEARLY * (box.x1 - box.x0) * (box.y1 - box.y0)
+    return max(width, 0) * max(height, 0) >= NEARLY * box.area

@@ -179,7 +179,7 @@ class KnowledgeBase:
     def rebuild(self) -> Sequence[KnowledgeError]:
         """Makes everything again from the kept sources; an error for each that cannot be read."""
         with self._writing():
-            broken = [error for _, error in self._shelf.mend() if error]
+            broken = [*self._shelf.mend()]
             (self._folder / VECTORS).unlink(missing_ok=True)
             self._build(*self._read_all())
         return broken

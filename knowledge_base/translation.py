@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from knowledge_base.entry import Entry, Language
-from knowledge_base.words import STOP, Term, words
+from knowledge_base.words import Term, telling
 
 MOST_READINGS: Final = 8
 LONGEST_ENGLISH: Final = 4  # words
@@ -68,7 +68,7 @@ def is_chinese_word(text: str) -> bool:
 
 def _terms(read: Iterable[Sequence[str]]) -> list[Term]:
     """The readings of each word as alternatives of the search by words."""
-    terms = (tuple(key for reading in readings if (key := tuple(_words(reading)))) for readings in read)
+    terms = (tuple(key for reading in readings if (key := tuple(telling(reading)))) for readings in read)
     return [term for term in terms if term]
 
 
@@ -87,7 +87,7 @@ def _read_chinese(query: str, names: Names) -> Iterator[list[str]]:
 
 
 def _read_english(query: str, names: Names) -> Iterator[list[str]]:
-    known, told = _dictionary()[1], _words(query)
+    known, told = _dictionary()[1], telling(query)
     start = 0
     while start < len(told):
         lengths = range(min(LONGEST_ENGLISH, len(told) - start), 0, -1)
@@ -126,8 +126,4 @@ def _readings(definition: str) -> Iterator[str]:
 
 
 def _key(text: str) -> str:
-    return " ".join(_words(text))
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in words(text) if word not in STOP]
+    return " ".join(telling(text))

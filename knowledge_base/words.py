@@ -128,7 +128,7 @@ class WordIndex:
     def is_name(self, terms: Sequence[Term], id_: str) -> bool:
         """Whether a query says just the name of an entry, or the heading of a chunk."""
         if id_ not in self._names:
-            self._names[id_] = frozenset(frozenset(_telling(name)) for name in _names(self._items[id_]))
+            self._names[id_] = frozenset(frozenset(telling(name)) for name in _names(self._items[id_]))
         return frozenset(reading[0] for (reading, *_) in terms if len(reading) == 1) in self._names[id_]
 
     def _rarity(self, word: str) -> float:
@@ -147,10 +147,11 @@ class WordIndex:
 
 def terms_of(query: str) -> list[Term]:
     """The telling words of a query, each with itself as its only reading."""
-    return [((word,),) for word in dict.fromkeys(_telling(query))]
+    return [((word,),) for word in dict.fromkeys(telling(query))]
 
 
-def _telling(text: str) -> list[str]:
+def telling(text: str) -> list[str]:
+    """The words of a text but for those that tell nothing."""
     return [word for word in words(text) if word not in STOP]
 
 

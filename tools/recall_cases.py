@@ -10,6 +10,7 @@ from tools.album import Album
 from tools.cases import Case
 from tools.cases.looks import Place, alike, likeness, whole_look
 from tools.cases.store import WHOLE, Remembered
+from tools.detectors import Pixels
 from tools.drawing import at_most
 from tools.evidence import Evidence, Region, ToolError
 from tools.image import Box
@@ -37,7 +38,7 @@ def make_recall_cases(album: Album, remembered: Callable[[], Sequence[Remembered
         part = at_most(album.part)
         values = likeness(whole_look(part), [one.looks[WHOLE] for one in cases])
         ranked = sorted(zip(values, cases, strict=True), key=lambda pair: -pair[0])
-        again = _recognised(album, cases)
+        again = _recognised(part, album.references, cases)
         told = [_words(one.case, value) for value, one in ranked[:SHOWN]]
         seen = f" A wrong alarm is recognised again at {len(again)} of its places." if again else ""
         evidence = Evidence(
@@ -51,9 +52,8 @@ def make_recall_cases(album: Album, remembered: Callable[[], Sequence[Remembered
     return recall_cases
 
 
-def _recognised(album: Album, cases: Sequence[Remembered]) -> list[Region]:
+def _recognised(part: Pixels, normals: Sequence[Pixels], cases: Sequence[Remembered]) -> list[Region]:
     """The places where a wrong alarm that may be told from a defect is seen again, with how many cases say so."""
-    normals, part = album.references, at_most(album.part)
     known = [
         (one.case.id, mark, one.looks[f"mark_{number}"])
         for one in cases

@@ -12,8 +12,8 @@ from typing import Any, Final
 from knowledge_base.documents import Read
 from knowledge_base.entry import Language
 from knowledge_base.passage import MOST_CHARACTERS, Passage
+from knowledge_base.products import GENERAL
 
-GENERAL: Final = "general"
 _CHINESE = re.compile("[\u3400-\u9fff]")
 # A Chinese character tells about as much as two and a half Latin ones, and takes as many tokens.
 _CHINESE_WIDTH: Final = 2.5

@@ -122,8 +122,8 @@ class Shelf:
         (self.folder / f"{record.key}.json").unlink(missing_ok=True)
         self._sweep(record.key, ())
 
-    def mend(self) -> Iterator[tuple[str, KnowledgeError | None]]:
-        """Makes every document again from its source, and a damaged record as well as it can be; names and errors."""
+    def mend(self) -> Iterator[KnowledgeError]:
+        """Makes every document again from its source, a damaged record as well as it can be; what cannot be read."""
         for path in self._record_files():
             record = _record(path)
             source = next(iter(sorted(self.folder.glob(f"sources/{path.stem}.*"))), path)
@@ -131,9 +131,7 @@ class Shelf:
             try:
                 self._write(source, path.stem, name, record.root if record else "", record.product if record else None)
             except KnowledgeError as error:
-                yield name, error
-            else:
-                yield name, None
+                yield error
 
     def _write(self, path: Path, key: str, name: str, root: str, product: str | None) -> Record:
         """Writes everything of a document, the record last: it counts once all is there."""
