@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated, Literal
 
 import typer
 
-from agent.commands.options import DEFAULT_HOME, AsJson, Home, chosen_home
+from agent.commands.options import DEFAULT_HOME, AsJson, Home, chosen_home, nothing_known
 
 cases = typer.Typer(help="Inspections that an operator confirmed or corrected.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="Id of the case, which is that of its run.")]
-BAD_INPUT = 2
 
 
 def feedback(
@@ -58,7 +56,7 @@ def show(context: typer.Context, case_id: Id, as_json: AsJson = False, home: Hom
 
     found = [case for case in Cases(chosen_home(context, home) / "cases").list() if case.id == case_id]
     if not found:
-        _nothing(case_id)
+        nothing_known(f"there is no case {case_id}; see: flawlens cases list")
     if as_json:
         print(json.dumps(found[0].model_dump(mode="json"), ensure_ascii=False, indent=2))
     else:
@@ -71,7 +69,7 @@ def forget(context: typer.Context, case_id: Id, home: Home = DEFAULT_HOME) -> No
     from tools.cases.store import Cases
 
     if not Cases(chosen_home(context, home) / "cases").forget(case_id):
-        _nothing(case_id)
+        nothing_known(f"there is no case {case_id}; see: flawlens cases list")
     print(f"forgot {case_id}")
 
 
@@ -82,10 +80,3 @@ def _recognition(recognised: int, marks: int) -> str:
         f"none of {marks} marks will be recognised: there are no good parts to compare with, or defects pasted on them"
         " pass for it; the case is told as evidence all the same"
     )
-
-
-def _nothing(case_id: str) -> None:
-    from agent.shown import visible
-
-    print(visible(f"flawlens: there is no case {case_id}; see: flawlens cases list"), file=sys.stderr)
-    raise typer.Exit(BAD_INPUT)

@@ -11,11 +11,9 @@ from typing import Annotated
 
 import typer
 
-from agent.commands.options import DEFAULT_HOME, AsJson, Home, chosen_home
+from agent.commands.options import BAD_INPUT, DEFAULT_HOME, AsJson, Home, Product, chosen_home, nothing_known
 
 knowledge = typer.Typer(help="Expert knowledge that a diagnosis can cite.", no_args_is_help=True)
-Product = Annotated[str | None, typer.Option(help="Product name; limits the knowledge to it and its family.")]
-BAD_INPUT = 2
 
 
 @knowledge.command("search")
@@ -107,7 +105,7 @@ def show(
     known = KnowledgeBase(chosen_home(context, home) / "knowledge")
     entry, chunks = known.entry(name), known.passages_of(name)
     if entry is None and not chunks:
-        _nothing(name)
+        nothing_known(f"nothing is known as {name}; see: flawlens knowledge list")
     if as_json:
         told = entry.model_dump(mode="json") if entry else [chunk.plain() for chunk in chunks]
         print(json.dumps(told, ensure_ascii=False, indent=2))
@@ -129,7 +127,7 @@ def remove(
 
     gone = KnowledgeBase(chosen_home(context, home) / "knowledge").remove(name)
     if not gone:
-        _nothing(name)
+        nothing_known(f"nothing is known as {name}; see: flawlens knowledge list")
     for one in gone:
         print(visible(f"removed {one}"))
 
@@ -159,10 +157,3 @@ def rebuild(context: typer.Context, home: Home = DEFAULT_HOME) -> None:
         print(f"flawlens: {error}", file=sys.stderr)
     if broken:
         raise typer.Exit(BAD_INPUT)
-
-
-def _nothing(name: str) -> None:
-    from agent.shown import visible
-
-    print(visible(f"flawlens: nothing is known as {name}; see: flawlens knowledge list"), file=sys.stderr)
-    raise typer.Exit(BAD_INPUT)

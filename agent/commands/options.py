@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-DEFAULT_HOME = Path("~/.flawlens")
-DETECTOR_HELP = "few-shot (the default), patchcore, winclip, anomalyclip:FILE or anomalib:FILE; see `detectors list`."
+if TYPE_CHECKING:
+    from agent.inspector import Inspector
 
+DEFAULT_HOME = Path("~/.flawlens")
+DEFAULT_PIXELS = 1_003_520
+BAD_INPUT = 2
+DETECTOR_HELP = "few-shot (the default), patchcore, winclip, anomalyclip:FILE or anomalib:FILE; see `detectors list`."
+PLANNER_HELP = (
+    "rules (embedded, no language model), qwen:MODEL (a folder or a hub's id of a Qwen-VL), or openai:URL#MODEL (vLLM,"
+    " llama.cpp, Ollama, SGLang, a hosted API), whose key is read from FLAWLENS_API_KEY."
+)
+DIALECT_HELP = (
+    "auto (the model's name tells), or the family of an openai: model: qwen2-vl, qwen2.5-vl, qwen3-vl, generic"
+    " (boxes in 0-1000)."
+)
+
+Switch = Literal["on", "off"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Backbone = Annotated[str, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda[:N], for torch models.")]
@@ -17,9 +32,96 @@ Home = Annotated[
     Path,
     typer.Option(envvar="FLAWLENS_HOME", help="Folder for products, knowledge and runs.", file_okay=False),
 ]
+Product = Annotated[str | None, typer.Option(help="Product name; limits the knowledge to it and its family.")]
+RunId = Annotated[str, typer.Argument(help="Id of the run, or its beginning.")]
+
+# What `inspector_of` reads from a command that takes them.
+Reference = Annotated[
+    list[Path] | None,
+    typer.Option("--reference", "-r", help="A good part, or a folder of them; repeatable."),
+]
+Planner = Annotated[str, typer.Option(help=PLANNER_HELP)]
+Hub = Annotated[Literal["huggingface", "modelscope"], typer.Option(help="Where qwen:ID is fetched from.")]
+Attention = Annotated[
+    Literal["auto", "flash_attention_2", "sdpa", "eager"], typer.Option(help="Attention of qwen: models.")
+]
+Dialect = Annotated[str, typer.Option(help=DIALECT_HELP)]
+ImagePixels = Annotated[int, typer.Option(help="Most pixels of a picture shown to a model.", min=50_176)]
+ReplyTokens = Annotated[int, typer.Option(help="Most tokens of one reply of a model.", min=64)]
+Detector = Annotated[str | None, typer.Option(help=f"{DETECTOR_HELP} By default that of the enrolled product.")]
+ProductBackbone = Annotated[str | None, typer.Option(help="onnx (packaged), or timm:NAME with the extra torch.")]
+Language = Annotated[Literal["en", "zh"], typer.Option(help="Language of the answer.")]
+Notation = Annotated[
+    Literal["bbox", "contour", "highlight", "mask", "heatmap"],
+    typer.Option(help="How an anomaly map is drawn for a model and for the trace."),
+]
+Audit = Annotated[Switch, typer.Option(help="Ask for the evidence against the verdict.")]
+Cot = Annotated[Switch, typer.Option(help="Ask the model to think aloud before a call.")]
+Turns = Annotated[int, typer.Option(help="Most turns of the planner.", min=1, max=50)]
+Tokens = Annotated[int, typer.Option(help="Most tokens the planner generates.", min=64)]
+Seconds = Annotated[float, typer.Option(help="Most seconds of an inspection.", min=1)]
 
 
 def chosen_home(context: typer.Context, home: Path) -> Path:
     """The command's own --home, else the one before the command, else the default."""
     chosen: Path = context.obj if home == DEFAULT_HOME else home
     return chosen.expanduser()
+
+
+def nothing_known(words: str) -> NoReturn:
+    """Say on stderr what there is not and where to look, and leave."""
+    from agent.shown import visible
+
+    print(visible(f"flawlens: {words}"), file=sys.stderr)
+    raise typer.Exit(BAD_INPUT)
+
+
+def inspector_of(context: typer.Context) -> Inspector:
+    """The inspector that the options of a command ask for; the command takes all of those above."""
+    from agent.diagnosis import Procedure
+    from agent.inspector import Inspector
+    from agent.planners import make_planner
+
+    asked = context.params
+    procedure = Procedure(
+        turns=asked["turns"],
+        tokens=asked["tokens"],
+        seconds=asked["seconds"],
+        audit=asked["audit"] == "on",
+        reasoning=asked["cot"] == "on",
+        language=asked["language"],
+        notation=asked["notation"],
+    )
+    planner = make_planner(
+        asked["planner"],
+        hub=asked["hub"],
+        attention=asked["attention"],
+        device=asked["device"],
+        dialect=None if asked["dialect"] == "auto" else asked["dialect"],
+        most_pixels=asked["image_pixels"],
+        reply_tokens=asked["reply_tokens"],
+        reasoning=procedure.reasoning,
+        api_key=context.meta["api_key"],
+    )
+    return Inspector(
+        chosen_home(context, Path(asked["home"])),
+        planner,
+        asked["planner"],
+        procedure=procedure,
+        detector=asked["detector"],
+        backbone=asked["backbone"],
+        device=asked["device"],
+    )
+
+
+def pictures_of(references: list[Path]) -> tuple[Path, ...]:
+    """The references, with folders replaced by the pictures in them."""
+    from tools.image import ImageError, list_images
+
+    found: list[Path] = []
+    for path in references:
+        inside = list_images(path)[0] if path.is_dir() else [path]
+        if not inside:
+            raise ImageError(path, "no picture in this folder", "name a picture or a folder with pictures")
+        found += inside
+    return tuple(found)
