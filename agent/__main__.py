@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from agent.commands.cases import cases, feedback
+from agent.commands.chat import chat
 from agent.commands.detectors import detectors
 from agent.commands.inspect import inspect
 from agent.commands.knowledge import knowledge
@@ -33,6 +34,7 @@ app.add_typer(products, name="products")
 app.add_typer(detectors, name="detectors")
 app.add_typer(cases, name="cases")
 app.command()(inspect)
+app.command()(chat)
 app.command()(enroll)
 app.command()(feedback)
 

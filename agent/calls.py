@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool
@@ -58,6 +59,22 @@ def carry_out(
     ran = iter(_run(to_run, tools))
     replies = [ready.get(call["id"] or "") or next(ran) for call in asked.tool_calls]
     return replies, list(_filed(replies, filed))
+
+
+def call_tool(
+    name: str, arguments: dict[str, Any], tools: Sequence[BaseTool], filed: int
+) -> tuple[AIMessage, ToolMessage]:
+    """A person's or a program's own call, checked and filed like a planner's; ToolError when it is refused."""
+    call = ToolCall(name=name, args=arguments, id=f"own_{uuid4().hex[:16]}", type="tool_call")
+    asked = AIMessage("", tool_calls=[call])
+    if (refusal := _refusal(call, asked, tools, tools)) is not None:
+        raise ToolError(refusal[0])
+    started = time.perf_counter()
+    reply: ToolMessage = next(tool for tool in tools if tool.name == name).invoke(call)
+    if isinstance(reply.artifact, Evidence):
+        reply.artifact = reply.artifact.model_copy(update={"seconds": round(time.perf_counter() - started, 4)})
+    list(_filed([reply], filed))
+    return asked, reply
 
 
 def all_malformed(replies: Sequence[ToolMessage]) -> bool:

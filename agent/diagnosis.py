@@ -205,6 +205,19 @@ class Criterion(BaseModel):
     exceeded: bool | None
 
 
+class Exchange(BaseModel):
+    """A question that the agent asked the operator, or the operator the agent after the diagnosis, and the answer.
+
+    `evidence` are the ids that the answer rests on, or became; an `outcome` other than answered says why there is none.
+    """
+
+    by: Literal["agent", "operator"]
+    question: str
+    answer: str
+    evidence: list[str] = Field(default_factory=list)
+    outcome: Outcome = "answered"
+
+
 class Scores(BaseModel):
     """Probabilities of a defect: calibrated detector, planner, and both fused; None where there is none."""
 
@@ -239,6 +252,7 @@ class Diagnosis(BaseModel):
     usage: Usage = Field(default_factory=Usage)
     choices: list[ChoiceAnswer] = Field(default_factory=list)
     criteria: list[Criterion] = Field(default_factory=list)
+    exchanges: list[Exchange] = Field(default_factory=list)
 
 
 def place_of(box: Box | list[float]) -> str:

@@ -8,6 +8,9 @@ repair  a reply that cannot be read goes back with its fault, twice at most; the
 submit  the answer is checked against its schema and against the ids it cites; a wrong one goes back
 audit   one refutation: what speaks against the verdict?
 fuse    detector and planner are combined outside the planner
+ask     where a person is there: one question to the operator when the verdict stays open; the answer is evidence
+
+A later turn of the same thread begins at plan with a question of the operator and ends with an answer.
 """
 
 from __future__ import annotations
@@ -20,15 +23,18 @@ from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import interrupt
 
 from agent.briefing import ToolArguments
 from agent.calls import all_malformed, calls_of, carry_out, left_of
 from agent.criteria import judge
 from agent.diagnosis import ObjectAnswer, Outcome, Procedure, Submission, Verdict
 from agent.fusion import scores, settle, verdict_of
+from agent.operator import as_evidence, question_on
 from agent.planners import PlannerError
 from agent.submission import ANSWER, SubmissionError, check, check_answer
 from agent.wire import Wire
@@ -51,13 +57,30 @@ class State(TypedDict, total=False):
     faulty: Annotated[int, operator.add]
     reminded: bool
     accepted: bool
-    audited_at: int
+    audited_at: int | None
     unaudited: bool
     disputed: bool
     submission: dict[str, Any]
-    outcome: Outcome
+    outcome: Outcome | None
     failure: str
     result: dict[str, Any]
+    question: str
+    answered: dict[str, Any]
+    asked: bool
+
+
+# What a new answer of the planner starts from; what was found and said before stays.
+FRESH_TURN: State = {
+    "closing": False,
+    "reminded": False,
+    "accepted": False,
+    "audited_at": None,
+    "unaudited": False,
+    "disputed": False,
+    "submission": {},
+    "outcome": None,
+    "failure": "",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +88,7 @@ class Room:
     """What one inspection has to work with.
 
     `study` are calls whose results are the same for every part of a product, `task` names the part, `survey` are the
-    calls on it. `submit` takes the answer; `most_calls` says how often a tool is of use.
+    calls on it. `submit` takes the answer; `most_calls` says how often a tool is of use. `asks`: an operator is there.
     """
 
     wire: Wire
@@ -76,6 +99,7 @@ class Room:
     survey: Sequence[ToolArguments] = ()
     most_calls: Mapping[str, int] = field(default_factory=dict)
     procedure: Procedure = field(default_factory=Procedure)
+    asks: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def seconds_left(self) -> float:
@@ -92,8 +116,8 @@ class Room:
         return bool(sum(turn["completion_tokens"] for turn in spent) >= self.procedure.tokens)
 
 
-def build_graph(room: Room) -> Graph:
-    """Compile the state machine of one inspection (about 5 ms)."""
+def build_graph(room: Room, checkpoints: BaseCheckpointSaver[Any] | None = None) -> Graph:
+    """Compile the state machine of one inspection (about 5 ms); with `checkpoints` it is a thread that goes on."""
     graph = StateGraph(State)
     graph.add_node("survey", lambda state: survey(room, state))
     graph.add_node("plan", lambda state: plan(room, state))
@@ -103,18 +127,25 @@ def build_graph(room: Room) -> Graph:
     graph.add_node("submit", lambda state: submit(room, state))
     graph.add_node("audit", audit)
     graph.add_node("fuse", lambda state: fuse(room, state))
-    graph.add_edge(START, "survey")
+    graph.add_node("ask", lambda state: ask(room, state))
+    graph.add_conditional_edges(START, enter)
     graph.add_edge("survey", "plan")
     graph.add_conditional_edges("plan", lambda state: after_plan(room, state), ROUTES)
     for node in ("act", "remind", "repair"):
         graph.add_conditional_edges(node, on_or_end)
     graph.add_conditional_edges("submit", lambda state: after_submit(room, state), ["plan", "audit", "fuse"])
     graph.add_edge("audit", "plan")
-    graph.add_edge("fuse", END)
-    return graph.compile()
+    graph.add_conditional_edges("fuse", lambda state: after_fuse(room, state), ["ask", END])
+    graph.add_edge("ask", "plan")
+    return graph.compile(checkpointer=checkpoints)
 
 
 ROUTES = ["act", "submit", "remind", "repair", "fuse"]
+
+
+def enter(state: State) -> Literal["survey", "plan"]:
+    """An inspection begins with the survey, a question on what was found with the planner."""
+    return "plan" if state.get("question") else "survey"
 
 
 def survey(room: Room, state: State) -> State:  # noqa: ARG001
@@ -138,7 +169,7 @@ def _survey(
 
 def plan(room: Room, state: State) -> State:
     """One turn of the planner; a planner that fails, or time that is over, is an outcome and not a verdict."""
-    closing, audited = is_closing(room, state), "audited_at" in state
+    closing, audited = is_closing(room, state), is_audited(state)
     offered = [room.submit] if closing or audited else offered_tools(room, state)
     left = room.seconds_left()
     if left <= 0:
@@ -156,14 +187,19 @@ def plan(room: Room, state: State) -> State:
 
 def _ended(state: State, outcome: Outcome) -> State:
     """The outcome, unless an answer was accepted before: that one stands."""
-    return {} if "submission" in state else {"outcome": outcome}
+    return {} if state.get("submission") else {"outcome": outcome}
+
+
+def is_audited(state: State) -> bool:
+    """Whether the evidence against the verdict was asked for."""
+    return state.get("audited_at") is not None
 
 
 def is_closing(room: Room, state: State) -> bool:
     """Whether the coming turn is the last: a budget ends, too many replies were faulty, or the audit's was."""
     spent = state.get("spent", [])
     return (
-        len(spent) > state.get("audited_at", len(spent))
+        (is_audited(state) and len(spent) > (state["audited_at"] or 0))
         or len(spent) + 1 >= room.procedure.turns
         or room.out_of_tokens(spent)
         or room.seconds_left() < room.reserve
@@ -174,14 +210,14 @@ def is_closing(room: Room, state: State) -> bool:
 def offered_tools(room: Room, state: State) -> list[BaseTool]:
     """Tools that are not used up, and the answer once the planner has looked for itself."""
     left = left_of(room.tools, room.most_calls, state["messages"])
-    looked = state.get("carried_out") or not room.wire.speaks
+    looked = state.get("carried_out") or state.get("question") or not room.wire.speaks
     return [*left, room.submit] if looked or not left else [*left]
 
 
 def after_plan(room: Room, state: State) -> Literal["act", "submit", "remind", "repair", "fuse"]:
     """An answer wins over tool calls in the same reply; a second reply without any call ends the run."""
     reply = state["messages"][-1]
-    if not isinstance(reply, AIMessage) or "failure" in state or state.get("outcome") == "time_limit":
+    if not isinstance(reply, AIMessage) or state.get("failure") or state.get("outcome") == "time_limit":
         return "fuse"
     names = {call["name"] for call in reply.tool_calls}
     if room.submit.name in names:
@@ -197,7 +233,7 @@ def act(room: Room, state: State) -> State:
     """Run the tools that the planner asked for."""
     *earlier, asked = state["messages"]
     assert isinstance(asked, AIMessage)
-    done = state["closing"] or "audited_at" in state
+    done = state["closing"] or is_audited(state)
     offered = [] if done else left_of(room.tools, room.most_calls, earlier)
     filed = len(state.get("evidence", []))
     replies, evidence = carry_out(asked, room.tools, [*offered, room.submit], earlier, filed)
@@ -239,14 +275,14 @@ def submit(room: Room, state: State) -> State:
     accepted = "submission" in update
     if accepted:
         # asked for, but no turn is left for it
-        skipped = room.procedure.audit and state["closing"] and "audited_at" not in state
+        skipped = room.procedure.audit and state["closing"] and not is_audited(state)
         update |= {"unaudited": skipped and update["outcome"] == "submitted", "disputed": False}
     return {**update, "messages": replies, "accepted": accepted, "faulty": int(not accepted)}
 
 
 def _disputes(call: ToolCall, state: State) -> bool:
     """Whether an answer that is refused states another verdict than the one accepted before."""
-    before = state.get("submission", {}).get("verdict")
+    before = (state.get("submission") or {}).get("verdict")
     stated = call["args"].get("verdict")
     return before is not None and stated != before and stated in get_args(Verdict)
 
@@ -263,8 +299,7 @@ def after_submit(room: Room, state: State) -> Literal["plan", "audit", "fuse"]:
     """A refused answer goes back to the planner, a first diagnosis to the audit, a second one to the fusion."""
     if not state["accepted"]:
         return on_or_end(state)
-    audited = "audited_at" in state
-    done = audited or state["closing"] or not room.procedure.audit or state["outcome"] == "answered"
+    done = is_audited(state) or state["closing"] or not room.procedure.audit or state["outcome"] == "answered"
     return "fuse" if done else "audit"
 
 
@@ -282,6 +317,8 @@ def fuse(room: Room, state: State) -> State:
     """Combine detector and planner; without an undisputed diagnosis the verdict stays uncertain, whatever they say."""
     evidence = [Evidence(**item) for item in state.get("evidence", [])]
     outcome = state.get("outcome") or why_ended(room, state)
+    if state.get("question"):
+        return {"outcome": outcome, "answered": state.get("submission") or {}}
     submission = Submission(**state["submission"]) if outcome == "submitted" else None
     numbers = scores(evidence, submission, room.procedure.detector_weight)
     verdict, confidence = verdict_of(numbers.fused, outcome, room.procedure.review)
@@ -294,6 +331,21 @@ def fuse(room: Room, state: State) -> State:
     elif outcome == "answered":
         result["answer"] = {"answer": ObjectAnswer(**state["submission"]).answer}
     return {"outcome": outcome, "result": result}
+
+
+def after_fuse(room: Room, state: State) -> Literal["ask", "__end__"]:
+    """To the operator, once, when the planner's answer was heard and the verdict is still open."""
+    is_open = state["result"]["verdict"] == "uncertain" and state["outcome"] == "submitted"
+    return "ask" if room.asks and is_open and not state.get("asked") and not state.get("question") else "__end__"
+
+
+def ask(room: Room, state: State) -> State:
+    """Ask the operator and file the answer as evidence; nothing is filed where there is none."""
+    evidence = [Evidence(**item) for item in state["evidence"]]
+    question = question_on(evidence, room.procedure.language)
+    said = str(interrupt(question) or "")
+    messages, filed = as_evidence(question, said, len(evidence))
+    return {"messages": messages, "evidence": filed, "asked": True, **FRESH_TURN}
 
 
 def why_ended(room: Room, state: State) -> Outcome:

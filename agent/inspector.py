@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from agent.diagnosis import ChoiceAnswer, Diagnosis, Inspection, Procedure, Repair, Scores, Topic
+from agent.operator import exchanges
 from agent.outcome import shortcomings, usage_of
 from agent.question import topic_of
+from agent.record import asked_of, path_text, pictures_of, versions
 from agent.trace import Event, Run, RunError, Trace, read_run
 from prompts import prompts_hash
-from tools.drawing import at_most
 from tools.evidence import Evidence
 from tools.image import LoadedImage, load_images
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import RunnableConfig
+    from langgraph.types import Command
 
     from agent.briefing import ToolArguments
-    from agent.graph import Room, State
+    from agent.graph import Graph, Room, State
     from tools.album import Album
     from tools.detectors import Detector, Method
     from tools.detectors.given import GivenMap
@@ -39,7 +40,7 @@ Watch = Callable[[Event], None]
 Hear = Callable[[str], None]
 
 
-def _ignore(event: Event) -> None:
+def ignored(event: Event) -> None:
     """Nobody watches."""
 
 
@@ -55,7 +56,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Case:
+class Case:
     """One inspection: what is asked, how it is carried out, the pictures, and what is known of the product.
 
     A `given` map stands in place of the method's.
@@ -73,6 +74,12 @@ class _Case:
     @property
     def detector(self) -> str:
         return self.given.name if self.given else self.method.name
+
+    def album(self, folder: Path) -> Album:
+        """The pictures by id; a question about the object needs no references."""
+        from tools.album import Album
+
+        return Album(folder, self.part, self.references if self.topic == "defects" else [])
 
 
 class Inspector:
@@ -113,7 +120,7 @@ class Inspector:
         self._detectors: dict[tuple[str, ...], Detector] = {}
 
     def inspect(
-        self, inspection: Inspection, watch: Watch = _ignore, hear: Hear | None = None, given: GivenMap | None = None
+        self, inspection: Inspection, watch: Watch = ignored, hear: Hear | None = None, given: GivenMap | None = None
     ) -> Run:
         """Inspect one part; ImageError for a bad file, RunError for an unwritable home, BackboneError for no weights.
 
@@ -121,8 +128,8 @@ class Inspector:
         of the planner's text as it comes; a `given` map stands in place of the detector's. Any other error is written
         into the trace and raised; a planner that fails is an outcome.
         """
-        case = replace(self._case(inspection), given=given)
-        trace = Trace(self.home / "runs", _asked(case.inspection), self._setup(case))
+        case = replace(self.case(inspection), given=given)
+        trace = Trace.new(self.home / "runs", asked_of(case.inspection), self.setup(case))
         try:
             self._run(case, trace, watch, hear)
         except BaseException as error:
@@ -130,7 +137,7 @@ class Inspector:
             raise
         return read_run(self.home / "runs", trace.id)
 
-    def _case(self, inspection: Inspection) -> _Case:
+    def case(self, inspection: Inspection) -> Case:
         """Load the pictures; a profile lends its own good parts where none are given."""
         profile = self.profiles.find(inspection.product)
         method = self._method(profile)
@@ -139,7 +146,7 @@ class Inspector:
             kept = tuple(place / picture.kept for picture in profile.normals if picture.kept)
             inspection = replace(inspection, references=kept)
         part, *references = load_images([inspection.image, *inspection.references])
-        return _Case(inspection, self._topic(inspection), self._procedure(profile), profile, method, part, references)
+        return Case(inspection, self._topic(inspection), self._procedure(profile), profile, method, part, references)
 
     def _procedure(self, profile: Profile | None) -> Procedure:
         """The procedure; known defects below and good parts above the usual review band widen it."""
@@ -149,24 +156,23 @@ class Inspector:
         review = min(low, low_defect), max(high, high_normal)
         return replace(self.procedure, review=review, detector_weight=profile.detector_weight)
 
-    def _run(self, case: _Case, trace: Trace, watch: Watch, hear: Hear | None) -> None:
+    def _run(self, case: Case, trace: Trace, watch: Watch, hear: Hear | None) -> None:
         from agent.briefing import first_messages
-        from tools.album import Album
 
         started = time.perf_counter()
-        album = Album(trace.pictures, case.part, case.references if case.topic == "defects" else [])
+        album = case.album(trace.pictures)
         state: State = {"messages": first_messages(case.inspection, case.topic, album, case.procedure)}
-        watch(trace.step("intake", {"images": _pictures(album), "topic": case.topic, **state}))
-        room = self._room(case, album, hear)
+        watch(trace.step("intake", {"images": pictures_of(album), "topic": case.topic, **state}))
+        room = self.room(case, album, hear)
         state = _untouched(state) if case.procedure.direct else _investigated(room, state, trace, watch)
         answers = self._choices(case, room, state)
         if answers:
             watch(trace.step("choices", {"choices": [answer.model_dump() for answer in answers]}))
         seconds = round(time.perf_counter() - started, 3)
-        diagnosis = self._diagnosis(case, trace.id, album, state, seconds)
+        diagnosis = self.diagnosis(case, trace.id, album, state, seconds)
         trace.finish(diagnosis.model_copy(update={"choices": answers}).model_dump(mode="json"))
 
-    def _choices(self, case: _Case, room: Room, state: State) -> list[ChoiceAnswer]:
+    def _choices(self, case: Case, room: Room, state: State) -> list[ChoiceAnswer]:
         from agent.choice import ask_choices
 
         procedure = case.procedure
@@ -189,8 +195,11 @@ class Inspector:
 
         return topic_of(inspection) if spoken_by(self.planner) else "defects"
 
-    def _room(self, case: _Case, album: Album, hear: Hear | None) -> Room:
-        """Everything that the graph works with; a question about the object gets no anomaly tools and no references."""
+    def room(self, case: Case, album: Album, hear: Hear | None = None, *, answers: bool = False) -> Room:
+        """Everything that the graph works with; a question about the object gets no anomaly tools and no references.
+
+        `answers`: the turn ends with an answer to a question on what was found, and not with a diagnosis.
+        """
         from agent.briefing import study_calls, survey_calls, task_message
         from agent.graph import Room
         from agent.submission import answer_tool, choose_tool, submit_tool
@@ -213,7 +222,9 @@ class Inspector:
         tools = [tool for tool in tools if tool.name not in procedure.without]
         submit = submit_tool
         if topic == "object":
-            tools, submit = [tool for tool in tools if tool.name in OF_THE_OBJECT], answer_tool
+            tools = [tool for tool in tools if tool.name in OF_THE_OBJECT]
+        if topic == "object" or answers:
+            submit = answer_tool
         told = [choose_tool] if procedure.direct else [*tools, submit, *([choose_tool] if inspection.choices else [])]
         return Room(
             wire=Wire(self.planner, album, told, procedure.reasoning, hear),
@@ -246,7 +257,7 @@ class Inspector:
             )
         return method
 
-    def _detector(self, case: _Case) -> Detector:
+    def _detector(self, case: Case) -> Detector:
         """The given map, the product's detector, or one of the given references; these are made once and kept."""
         if case.given:
             return case.given
@@ -258,7 +269,7 @@ class Inspector:
             self._detectors[key] = self._made(case, [version("flawlens"), *key])
         return self._detectors[key]
 
-    def _made(self, case: _Case, made_of: list[str]) -> Detector:
+    def _made(self, case: Case, made_of: list[str]) -> Detector:
         method = case.method
         if case.profile:
             return self.profiles.detector(case.profile, method)
@@ -269,17 +280,12 @@ class Inspector:
             self.banks.write(made_of, detector.fitted())
         return detector
 
-    def _diagnosis(
-        self,
-        case: _Case,
-        run_id: str,
-        album: Album,
-        state: State,
-        seconds: float,
-    ) -> Diagnosis:
+    def diagnosis(self, case: Case, run_id: str, album: Album, state: State, seconds: float) -> Diagnosis:
+        """What the last state of an inspection says."""
         inspection = case.inspection
         evidence = [Evidence(**item) for item in state.get("evidence", [])]
-        result = state["result"]
+        result, outcome = state["result"], state["outcome"]
+        assert outcome is not None
         nothing = {"defects": [], "repair": Repair(disposition="hold"), "summary": "", "against": "", "answer": ""}
         answer = {**nothing, **result.get("answer", {})}
         return Diagnosis(
@@ -289,8 +295,9 @@ class Inspector:
             scores=result["scores"],
             **{key: answer[key] for key in nothing},
             criteria=result.get("criteria", []),
+            exchanges=exchanges(evidence),
             evidence=evidence,
-            outcome=state["outcome"],
+            outcome=outcome,
             degraded=[
                 *shortcomings(inspection, case.topic, evidence, state),
                 *getattr(self.planner, "adaptations", ()),
@@ -302,22 +309,14 @@ class Inspector:
                 for note in view.original.notes
             ],
             planner=self.planner_name,
-            image=_text(inspection.image),
+            image=path_text(inspection.image),
             product=inspection.product,
             seconds=seconds,
             usage=usage_of(state),
         )
 
-    def _setup(self, case: _Case) -> dict[str, Any]:
-        packages = (
-            "flawlens",
-            "langgraph",
-            "chromadb",
-            "onnxruntime",
-            "opencv-python-headless",
-            "numpy",
-            "pillow",
-        )
+    def setup(self, case: Case) -> dict[str, Any]:
+        """With what a case is inspected, for its trace."""
         return {
             "planner": self.planner_name,
             "settings": getattr(self.planner, "settings", {}),
@@ -325,23 +324,38 @@ class Inspector:
             "detector": case.detector,
             "profile": case.profile.created if case.profile else None,
             "prompts": prompts_hash(),
-            "versions": {package: version(package) for package in packages},
+            "versions": versions(),
         }
 
 
 def _investigated(room: Room, state: State, trace: Trace, watch: Watch) -> State:
-    """The state after the graph has run, each step on disk."""
     from agent.graph import build_graph
 
+    return steps(build_graph(room), state, graph_settings(room), trace, watch)[0]
+
+
+def graph_settings(room: Room, **more: Any) -> RunnableConfig:
+    """How the graph of a room is run."""
     settings: RunnableConfig = {**GRAPH_SETTINGS, "recursion_limit": STEPS * (room.procedure.turns + 5)}
-    steps: Iterator[Any] = build_graph(room).stream(state, settings, stream_mode=["updates", "values"])
-    for kind, chunk in steps:
+    return cast("RunnableConfig", {**settings, **more})
+
+
+def steps(
+    graph: Graph, given: State | Command[Any] | None, settings: RunnableConfig, trace: Trace, watch: Watch
+) -> tuple[State, str]:
+    """The state after the graph has run, each step on disk, and the question to the operator that it waits for."""
+    state: State = {}
+    question = ""
+    for kind, chunk in cast("Iterator[Any]", graph.stream(given, settings, stream_mode=["updates", "values"])):
         if kind == "values":
             state = chunk
             continue
         for node, change in chunk.items():
-            watch(trace.step(node, change or {}))
-    return state
+            if node == "__interrupt__":
+                question = str(change[0].value)
+            else:
+                watch(trace.step(node, change or {}))
+    return state, question
 
 
 def _untouched(state: State) -> State:
@@ -352,33 +366,3 @@ def _untouched(state: State) -> State:
 
 def _left(calls: Sequence[ToolArguments], procedure: Procedure) -> list[ToolArguments]:
     return [call for call in calls if call[0] not in procedure.without]
-
-
-def _asked(inspection: Inspection) -> dict[str, Any]:
-    return {
-        "image": _text(inspection.image),
-        "references": [_text(path) for path in inspection.references],
-        "product": inspection.product,
-        "question": inspection.question,
-        "choices": [{"question": choice.question, "options": dict(choice.options)} for choice in inspection.choices],
-    }
-
-
-def _text(path: Path) -> str:
-    """The path as valid text: bytes of a name that are no UTF-8 are spelled out."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _pictures(album: Album) -> list[dict[str, Any]]:
-    """What was loaded, each with a viewable copy in the run's folder."""
-    return [
-        {
-            "id": name,
-            "file": album.save(name, at_most(view.original.pixels)),
-            "width": view.original.width,
-            "height": view.original.height,
-            "sha256": view.original.sha256,
-            "notes": list(view.original.notes),
-        }
-        for name, view in album.views.items()
-    ]

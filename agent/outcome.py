@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def shortcomings(inspection: Inspection, topic: Topic, evidence: Sequence[Evidence], state: State) -> list[str]:
     """Why this result deserves less trust than a full one."""
     found = []
-    outcome = state["outcome"]
+    outcome = state.get("outcome")
     if topic == "object":
         found.append("the question is about the object: the part was not inspected for defects")
     if outcome not in ("submitted", "answered"):
         found.append(f"the planner gave no valid answer ({outcome})")
-    if "failure" in state:
+    if state.get("failure"):
         found.append(f"the planner failed: {state['failure']}")
     if state.get("disputed"):
         found.append("the audit came to another verdict, but not in a valid form: the verdict stays open")

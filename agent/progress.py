@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
@@ -31,10 +33,14 @@ DOING = {
 
 
 class Progress:
-    """What is being done, for how many seconds, and the planner's last words; silent when stderr is no terminal."""
+    """What is being done, for how many seconds, of which budget, and the planner's last words.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+    Silent where the console, stderr by default, is no terminal.
+    """
+
+    def __init__(self, console: Console | None = None, turns: int = 0) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._turns, self._turn, self._tokens = turns, 0, 0
         self._spinner = Spinner("dots")
         self._doing = "loading pictures"
         self._said = ""
@@ -57,13 +63,26 @@ class Progress:
         asked = ", ".join(dict.fromkeys(calls)) if event.node == "plan" else ""
         self._doing = f"step {event.step + 1}: {asked or DOING.get(event.node, event.node)}"
         self._said = ""
+        for spent in event.update.get("spent", []):
+            self._turn, self._tokens = self._turn + 1, self._tokens + spent["completion_tokens"]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Without the line, while a person is asked."""
+        self._live.stop()
+        yield
+        self._started, self._doing = time.monotonic(), "going on"
+        if self._console.is_terminal:
+            self._live.start()
 
     def hear(self, text: str) -> None:
         """Show the end of what the planner says."""
         self._said = (self._said + text)[-TAIL:]
 
     def _line(self) -> RenderableType:
-        head = f"{visible(self._doing)}  {time.monotonic() - self._started:.0f} s"
+        budget = f"  turn {self._turn} of {self._turns}" if self._turns and self._turn else ""
+        tokens = f"  {self._tokens} tokens" if self._tokens else ""
+        head = f"{visible(self._doing)}  {time.monotonic() - self._started:.0f} s{budget}{tokens}"
         room = max(self._console.width - len(head) - 8, 0)
         said = " ".join(visible(self._said).split())
         self._spinner.update(text=Text.assemble(head, ("  " + said[-room:] if said and room else "", "dim")))

@@ -25,6 +25,7 @@ ENDINGS = {
     "running": "another process is working on it",
     "killed": "its process ended before the inspection did, and what is shown is all there is",
     "failed": "an error ended it",
+    "stopped": "its conversation can go on with `flawlens chat --resume`",
     "finished": "it ended with a diagnosis",
 }
 
@@ -110,7 +111,7 @@ def print_run(run: Run) -> None:
         ("prompts", run.setup["prompts"]),
         *((name, words) for name, words in told.items() if words),
     ]
-    steps = [block for event in run.events for block in _step(event)] or [text_of("  no step was completed")]
+    steps = [block for event in run.events for block in steps_of(event)] or [text_of("  no step was completed")]
     verdict: list[RenderableType] = ["", _verdict(run.diagnosis)] if run.diagnosis else []
     show(_fields(about), "", *steps, *verdict, *_where(run))
 
@@ -224,14 +225,14 @@ def _repair(diagnosis: dict[str, Any]) -> list[RenderableType]:
 
 
 def _evidence_table(evidence: Sequence[Mapping[str, Any]]) -> Table | None:
-    rows = [(item["id"], item["tool"], _range(item), item["finding"]) for item in evidence]
+    rows = [(item["id"], item["tool"], place_on_range(item["above_normal"]), item["finding"]) for item in evidence]
     return rows_of(rows) if rows else None
 
 
-def _range(item: Mapping[str, Any]) -> tuple[str, str]:
+def place_on_range(above: bool | None) -> tuple[str, str]:
     """How a finding stands to the normal range, with its colour."""
     words = {True: ("above", COLOURS["defective"]), False: ("within", COLOURS["normal"])}
-    return words.get(item["above_normal"], ("-", "dim"))
+    return ("-", "dim") if above is None else words[above]
 
 
 def _where(run: Run) -> list[RenderableType]:
@@ -241,7 +242,8 @@ def _where(run: Run) -> list[RenderableType]:
     return ["", text_of(("Trace", "bold")), *(whole(f"  {line}") for line in (str(run.folder), *commands))]
 
 
-def _step(event: Event) -> Iterator[RenderableType]:
+def steps_of(event: Event) -> Iterator[RenderableType]:
+    """One step of a run: what was said, called and found in it."""
     update = event.update
     yield text_of((f"{event.step:>3}  {event.node:<8}", "bold"), f" {event.seconds:8.3f} s")
     for picture in update.get("images", []):

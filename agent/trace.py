@@ -43,7 +43,8 @@ class Event:
 
 @dataclass(frozen=True)
 class Run:
-    """One inspection as it lies on disk; `status` is running, finished, failed or killed."""
+    """One inspection as it lies on disk; `status` is running, finished, failed, killed, or stopped where it can
+    go on."""
 
     id: str
     folder: Path
@@ -57,32 +58,43 @@ class Run:
 
 
 class Trace:
-    """Writes one run; made at intake, closed by `finish` or `fail`."""
+    """Writes one run in its folder; closed by `finish` or `fail`."""
 
-    def __init__(self, runs: Path, inspection: dict[str, Any], setup: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, run: dict[str, Any], steps: int = 0) -> None:
         self.started = time.time()
-        self.id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        self.folder = runs / self.id
-        self.pictures = self.folder / "pictures"
+        self.id = folder.name
+        self.folder = folder
+        self.pictures = folder / "pictures"
+        self._lock = FileLock(folder / "lock", timeout=0)
         try:
-            self.pictures.mkdir(parents=True)
+            self._lock.acquire()
+        except Timeout as error:
+            raise RunError(folder, "another process works on this run", "wait for it, or end it") from error
+        self._run = {**run, "status": "running", "error": ""}
+        self._steps = steps
+        self._last = self.started
+        self._write()
+
+    @classmethod
+    def new(cls, runs: Path, inspection: dict[str, Any], setup: dict[str, Any]) -> Trace:
+        """A run of its own; RunError when the folder cannot be written."""
+        id_ = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        try:
+            (runs / id_ / "pictures").mkdir(parents=True)
         except OSError as error:
             raise RunError(
                 runs, f"cannot be written ({error.strerror})", "choose another folder with --home"
             ) from error
-        self._lock = FileLock(self.folder / "lock")
-        self._lock.acquire()
-        self._run: dict[str, Any] = {
-            "format": FORMAT,
-            "id": self.id,
-            "status": "running",
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "inspection": inspection,
-            "setup": setup,
-        }
-        self._steps = 0
-        self._last = self.started
-        self._write()
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        run = {"format": FORMAT, "id": id_, "started": started, "inspection": inspection, "setup": setup}
+        return cls(runs / id_, run)
+
+    @classmethod
+    def again(cls, runs: Path, identity: str) -> Trace:
+        """Goes on with a run that had ended; RunError when it cannot be read or another process works on it."""
+        run = read_run(runs, identity)
+        saved = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+        return cls(run.folder, saved, len(run.events))
 
     def step(self, node: str, update: dict[str, Any]) -> Event:
         """Append one step of the graph; its seconds are those since the step before."""
@@ -105,6 +117,10 @@ class Trace:
     def fail(self, error: BaseException) -> None:
         """Say why the run ended without a diagnosis."""
         self._close({"status": "failed", "error": f"{type(error).__name__}: {error}"})
+
+    def stop(self, why: str) -> None:
+        """Let go of a run that can go on later."""
+        self._close({"status": "stopped", "error": why})
 
     def _close(self, ending: dict[str, Any]) -> None:
         self._run.update(ending)

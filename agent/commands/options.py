@@ -76,13 +76,13 @@ def nothing_known(words: str) -> NoReturn:
     raise typer.Exit(BAD_INPUT)
 
 
-def inspector_of(context: typer.Context) -> Inspector:
-    """The inspector that the options of a command ask for; the command takes all of those above."""
+def inspector_of(context: typer.Context, named: str | None = None) -> Inspector:
+    """The inspector that the options of a command ask for, or one with another planner; it takes all of those above."""
     from agent.diagnosis import Procedure
     from agent.inspector import Inspector
     from agent.planners import make_planner
 
-    asked = context.params
+    asked = context.params | ({"planner": named} if named else {})
     procedure = Procedure(
         turns=asked["turns"],
         tokens=asked["tokens"],

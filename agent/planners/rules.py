@@ -16,9 +16,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool
 
 from agent.memory import unknown
-from agent.planners.rules_answer import MAPS, answer
+from agent.planners.rules_answer import MAPS, answer, evidence_in
 from agent.planners.rules_choice import choice_in, choose
-from agent.submission import CHOOSE, SUBMIT
+from agent.planners.rules_followup import follow, question_in
+from agent.submission import ANSWER, CHOOSE, SUBMIT
 from tools.evidence import Evidence, Region
 from tools.image import Box
 
@@ -47,7 +48,7 @@ class RulesPlanner(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **_: Any,
     ) -> ChatResult:
-        thought, calls = self._chosen(messages) or self._next(messages)
+        thought, calls = self._chosen(messages) or self._followed(messages) or self._next(messages)
         named = [
             ToolCall(name=name, args=arguments, id=f"rules_{len(messages)}_{number}")
             for number, (name, arguments) in enumerate(calls)
@@ -62,6 +63,11 @@ class RulesPlanner(BaseChatModel):
         evidence = evidence_in(messages)
         letter, why = choose(asked["question"], asked["options"], asked["facts"], evidence, suspicious(evidence))
         return why, [(CHOOSE, {"letter": letter})] if letter else []
+
+    def _followed(self, messages: Sequence[BaseMessage]) -> tuple[str, list[tuple[str, dict[str, Any]]]] | None:
+        """A step towards the answer to the operator's question, when one was asked after the diagnosis."""
+        asked = question_in(messages) if ANSWER in self.offered and SUBMIT not in self.offered else None
+        return follow(asked, messages, self.offered) if asked else None
 
     def _next(self, messages: Sequence[BaseMessage]) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
         evidence = evidence_in(messages)
@@ -82,15 +88,6 @@ class RulesPlanner(BaseChatModel):
         submission = answer(evidence, suspects)
         thought = f"Evidence against: {submission.against}" if audited else submission.summary
         return thought, [(SUBMIT, submission.model_dump())]
-
-
-def evidence_in(messages: Sequence[BaseMessage]) -> list[Evidence]:
-    """All evidence in the tool messages, in order."""
-    return [
-        Evidence(**message.artifact)
-        for message in messages
-        if isinstance(message, ToolMessage) and isinstance(message.artifact, dict)
-    ]
 
 
 def suspicious(evidence: Sequence[Evidence]) -> list[tuple[str, Region]]:

@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from langchain_core.messages import BaseMessage, ToolMessage
+
 from agent.diagnosis import Defect, Repair, Severity, Submission, Verdict, place_of
 from agent.fusion import log_odds, verdict_of
 from agent.memory import lowered
+from agent.operator import ASK
 from tools.evidence import Evidence, Region
 
 # Log-odds. A reference that fits shows a difference of 1.5 times the limit on one good part in twenty or fewer.
@@ -18,11 +21,21 @@ UNCONFIRMED = (6.0, 8.0)  # times the limit: pieces of a loose product reach 5.7
 UNCONFIRMED_DIFFERS = 9.0  # enough against a map that sees nothing
 BESIDE_THE_PART = -2.5
 NO_VISIBLE_MARK = -0.3
+OPERATOR = {"defect": 6.0, "normal": -6.0, "unclear": 0.0}  # a person who has the part in hand
 
 Suspect = tuple[str, Region]
 COMPARE = "compare_with_reference"
 MAPS = ("anomaly_map", COMPARE)
 SET_ASIDE = "Set the part aside and have a person look at it [general practice]"
+
+
+def evidence_in(messages: Sequence[BaseMessage]) -> list[Evidence]:
+    """All evidence in the tool messages, in order."""
+    return [
+        Evidence(**message.artifact)
+        for message in messages
+        if isinstance(message, ToolMessage) and isinstance(message.artifact, dict)
+    ]
 
 
 def answer(evidence: Sequence[Evidence], suspects: Sequence[Suspect]) -> Submission:
@@ -56,6 +69,8 @@ def _weight(item: Evidence, evidence: Sequence[Evidence]) -> float:
         return odds if item.numbers["references"] else max(odds, 0.0)
     if item.tool == COMPARE and item.above_normal is not None:
         return lowered(_differing(item, evidence), item, evidence) if item.above_normal else NOTHING_DIFFERS
+    if item.tool == ASK:
+        return OPERATOR[str(item.numbers["says"])]
     if item.tool == "zoom":
         beside = BESIDE_THE_PART if float(item.numbers["on_part"]) < 0.3 else 0.0
         invisible = NO_VISIBLE_MARK if str(item.numbers["looks"]).startswith("no mark") else 0.0

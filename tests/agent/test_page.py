@@ -181,7 +181,7 @@ def test_nothing_runs_over_the_edge(run: Run, browser: Browser, tmp_path: Path, 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5])
 def test_an_unfinished_run_has_a_page(run: Run, tmp_path: Path, steps: int) -> None:
-    trace = Trace(tmp_path / "runs", run.inspection, run.setup)
+    trace = Trace.new(tmp_path / "runs", run.inspection, run.setup)
     for event in run.events[:steps]:
         trace.step(event.node, event.update)
     shown = render_page(read_run(trace.folder.parent, trace.id))

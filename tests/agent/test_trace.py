@@ -54,7 +54,7 @@ def test_a_process_killed_at_any_step_leaves_a_run_that_says_so(tmp_path: Path, 
 
 
 def test_a_half_written_last_line_is_skipped(tmp_path: Path) -> None:
-    trace = Trace(tmp_path, {"image": "a.png"}, {})
+    trace = Trace.new(tmp_path, {"image": "a.png"}, {})
     trace.step("survey", {"messages": []})
     with (trace.folder / "events.jsonl").open("a") as file:
         file.write('{"step": 1, "node": "pl')
@@ -62,7 +62,7 @@ def test_a_half_written_last_line_is_skipped(tmp_path: Path) -> None:
 
 
 def test_a_run_is_running_while_its_process_holds_it_and_finished_after(tmp_path: Path) -> None:
-    trace = Trace(tmp_path, {"image": "a.png"}, {"planner": "rules"})
+    trace = Trace.new(tmp_path, {"image": "a.png"}, {"planner": "rules"})
     seen_elsewhere = "import sys; from pathlib import Path; from agent.trace import read_run\n"
     seen_elsewhere += "print(read_run(Path(sys.argv[1]), sys.argv[2]).status)"
     command = [sys.executable, "-c", seen_elsewhere, str(tmp_path), trace.id]
@@ -73,7 +73,7 @@ def test_a_run_is_running_while_its_process_holds_it_and_finished_after(tmp_path
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id_and_nothing_else(tmp_path: Path) -> None:
-    trace = Trace(tmp_path, {}, {})
+    trace = Trace.new(tmp_path, {}, {})
     assert read_run(tmp_path, trace.id[:12]).id == trace.id
     for unknown in ("", "..", "../..", "zzz"):
         with pytest.raises(RunError, match="runs list"):
@@ -81,7 +81,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id_and_nothing_else(tmp_path: Pa
 
 
 def test_a_broken_run_is_left_out_of_the_list(tmp_path: Path) -> None:
-    trace = Trace(tmp_path, {}, {})
+    trace = Trace.new(tmp_path, {}, {})
     (tmp_path / "20200101-000000-abc").mkdir()
     (tmp_path / "20200101-000000-abc" / "run.json").write_text("{")
     assert [run.id for run in list_runs(tmp_path)] == [trace.id]
@@ -92,7 +92,7 @@ def test_a_broken_run_is_left_out_of_the_list(tmp_path: Path) -> None:
 def test_a_home_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="--home") as caught:
-        Trace(tmp_path / "file" / "runs", {}, {})
+        Trace.new(tmp_path / "file" / "runs", {}, {})
     assert "\n" not in str(caught.value)
 
 

@@ -1,0 +1,1 @@
+"""`flawlens chat`: a person talks with the agent at a terminal."""

@@ -1,0 +1,88 @@
+"""What a chat shows of a run: the blocks, not where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agent.repl.session import Session
+from agent.shown import indented, rows_of, text_of
+from agent.terminal import COLOURS, place_on_range
+from agent.trace import Run
+from tools.evidence import Evidence
+
+LONGEST_PASSAGE = 400
+
+
+def hint(words: str) -> Text:
+    """A line that helps and can be passed over."""
+    return text_of((words, "dim"))
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> Table:
+    """Names with what they mean."""
+    return rows_of([((name, "bold"), words) for name, words in pairs], cut=False)
+
+
+def evidence_table(evidence: Sequence[Evidence]) -> Table | None:
+    """One line a piece of evidence."""
+    rows = [(item.id, item.tool, place_on_range(item.above_normal), item.finding) for item in evidence]
+    return rows_of(rows, cut=False) if rows else None
+
+
+def evidence_of(session: Session, item: Evidence) -> list[RenderableType | Path]:
+    """One piece of evidence whole: its finding, numbers, pictures and passages."""
+    numbers = [(name, f"{value:g}" if isinstance(value, float) else str(value)) for name, value in item.numbers.items()]
+    title = text_of((f"{item.id} ", "bold"), f"{item.tool}  ", place_on_range(item.above_normal))
+    blocks: list[RenderableType | Path] = [title, indented(text_of(item.finding))]
+    blocks += [indented(rows_of(numbers, cut=False))] if numbers else []
+    for passage in item.passages:
+        told = f"{passage['title']} [{passage['id']}], source: {passage['source']}"
+        blocks += [indented(text_of((told, "dim"))), indented(text_of(str(passage["text"])[:LONGEST_PASSAGE]), 4)]
+    return [*blocks, *(session.talking.folder / "pictures" / name for name in item.files)]
+
+
+def reasons(run: Run) -> list[RenderableType | Path]:
+    """Why the verdict is what it is, and what speaks against it."""
+    diagnosis = run.diagnosis or {}
+    verdict = diagnosis["verdict"]
+    return [
+        text_of((verdict, COLOURS[verdict]), f": {diagnosis['summary']}"),
+        *([text_of(("Against it: ", "dim"), diagnosis["against"])] if diagnosis["against"] else []),
+        hint("/why E1 shows one piece of evidence and what rests on it."),
+    ]
+
+
+def claims(run: Run, id_: str) -> Iterator[RenderableType]:
+    """The claims of a diagnosis that rest on a piece of evidence."""
+    for claim in _claims(run.diagnosis or {}, id_):
+        yield text_of(("cited by ", "dim"), claim)
+
+
+def answer_of(run: Run) -> list[RenderableType]:
+    """The answer to the last question, with its ids, or why there is none."""
+    exchange = (run.diagnosis or {})["exchanges"][-1]
+    if exchange["outcome"] != "answered" or not exchange["answer"]:
+        return [text_of((f"No answer ({exchange['outcome']}): the diagnosis stands as it was.", "yellow"))]
+    ids = ", ".join(exchange["evidence"])
+    return [text_of(exchange["answer"]), *([hint(f"rests on {ids}")] if ids else [])]
+
+
+def _claims(diagnosis: Mapping[str, Any], id_: str) -> Iterator[str]:
+    for number, defect in enumerate(diagnosis.get("defects", []), start=1):
+        if id_ in defect["evidence"]:
+            yield f"defect {number}: {defect['type']}, {defect['severity']}, {defect['place']}"
+    for name in ("summary", "against", "answer"):
+        if f"[{id_}]" in diagnosis.get(name, ""):
+            yield f"the {name}"
+    for criterion in diagnosis.get("criteria", []):
+        if criterion["evidence"] == id_:
+            yield f"the limit {criterion['limit']}"
+    for exchange in diagnosis.get("exchanges", []):
+        if id_ in exchange["evidence"]:
+            yield f"the answer to “{exchange['question']}”"
