@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agent.shown import counted, indented, one_line, rows_of, show, text_of, whole
+from agent.shown import Part, counted, indented, one_line, rows_of, show, text_of, whole
 
 if TYPE_CHECKING:
     from agent.trace import Event, Run
@@ -271,8 +271,13 @@ def _message(message: dict[str, Any]) -> Iterator[RenderableType]:
         style = "red" if message.get("status") == "error" else ""
         yield indented(text_of((f"{SPEAKERS.get(message['type'], message['type'])}: ", "dim"), (words, style)), 5)
     for call in message.get("tool_calls", []):
-        arguments = ", ".join(f"{name}={_argument(value)}" for name, value in call["args"].items())
-        yield indented(text_of(("-> ", "dim"), (call["name"], "bold"), f"({arguments})"), 5)
+        yield indented(text_of(("-> ", "dim"), *call_in_words(call)), 5)
+
+
+def call_in_words(call: Mapping[str, Any]) -> tuple[Part, Part]:
+    """A tool call with its arguments, long ones cut."""
+    arguments = ", ".join(f"{name}={_argument(value)}" for name, value in call["args"].items())
+    return (call["name"], "bold"), f"({arguments})"
 
 
 def _argument(value: object) -> str:

@@ -20,7 +20,7 @@ from agent.repl.completion import ChatCompleter
 from agent.repl.pictures import picture_of
 from agent.repl.session import ChatError, Session
 from agent.shown import WIDEST, text_of, visible, whole
-from agent.terminal import print_diagnosis, steps_of
+from agent.terminal import print_diagnosis
 
 if TYPE_CHECKING:
     from agent.trace import Event, Run
@@ -121,7 +121,7 @@ class Chat:
         """Prints a step above the live line."""
         assert self.progress is not None
         self.progress.watch(event)
-        for block in steps_of(event):
+        for block in told.step_of(event):
             self.console.print(block)
 
     def _ask(self, question: str) -> str:

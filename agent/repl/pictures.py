@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -20,6 +21,8 @@ def picture_of(path: Path, console: Console) -> RenderableType:
     name = Text(visible(str(path)), style="dim", no_wrap=True, overflow="ignore")
     if not console.is_terminal:
         return name
+    # It logs with a traceback that a terminal does not tell the size of its cells, which it then assumes.
+    logging.getLogger("textual_image").setLevel(logging.ERROR)
     from PIL import Image
     from textual_image.renderable import Image as Drawn
 

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from agent.repl.session import Session
 from agent.shown import indented, rows_of, text_of
-from agent.terminal import COLOURS, place_on_range
-from agent.trace import Run
+from agent.submission import ANSWER, SUBMIT
+from agent.terminal import COLOURS, call_in_words, place_on_range, words_of
+from agent.trace import Event, Run
 from tools.evidence import Evidence
 
 LONGEST_PASSAGE = 400
@@ -62,6 +63,24 @@ def claims(run: Run, id_: str) -> Iterator[RenderableType]:
     """The claims of a diagnosis that rest on a piece of evidence."""
     for claim in _claims(run.diagnosis or {}, id_):
         yield text_of(("cited by ", "dim"), claim)
+
+
+def step_of(event: Event) -> Iterator[RenderableType]:
+    """What happens in a step, while it does: the planner's thought, what it calls, what is found."""
+    update = event.update
+    for message in update.get("messages", []) if event.node in ("plan", "survey") else []:
+        calls = [call for call in message.get("tool_calls", []) if call["name"] not in (SUBMIT, ANSWER)]
+        thought = words_of(message) if message["type"] == "ai" and (calls or not message.get("tool_calls")) else ""
+        if thought:
+            yield indented(text_of((thought, "italic")))
+        yield from (indented(text_of(("→ ", "dim"), *call_in_words(call))) for call in calls)
+    for item in update.get("evidence", []):
+        seconds = (f"  {item['seconds']:.1f} s", "dim")
+        yield indented(
+            text_of((item["id"], "bold"), " ", place_on_range(item["above_normal"]), f" {item['finding']}", seconds)
+        )
+    if event.node == "audit":
+        yield indented(hint("What speaks against it?"))
 
 
 def answer_of(run: Run) -> list[RenderableType]:
