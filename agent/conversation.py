@@ -55,7 +55,7 @@ class Conversation:
         self.album = case.album(folder / "pictures")
 
     @classmethod
-    def begin(cls, inspector: Inspector, inspection: Inspection) -> Conversation:
+    def begin(cls, inspector: Inspector, inspection: Inspection, watch: Watch = ignored) -> Conversation:
         """Opens a run for a part; errors as of Inspector.inspect."""
         from agent.briefing import first_messages
 
@@ -64,10 +64,11 @@ class Conversation:
         new = cls(inspector, case, trace.folder)
         messages = first_messages(case.inspection, case.topic, new.album, case.procedure)
         images = {"images": pictures_of(new.album), "topic": case.topic}
-        trace.step("intake", {**images, "messages": messages})
+        intake = trace.step("intake", {**images, "messages": messages})
         with new._thread(new._room()) as (graph, settings):
             graph.update_state(settings, {"messages": messages}, as_node="__start__")
         trace.stop("not inspected yet")
+        watch(intake)
         return new
 
     @classmethod

@@ -63,19 +63,19 @@ class Session:
     def say(self, words: str, watch: Watch, hear: Hear, ask: Ask) -> Run:
         """Inspects the part, with the words as its question, or answers them from what was found."""
         if self.conversation is None:
-            return self.begin(words or None).inspect(watch, hear, ask)
+            return self.begin(words or None, watch).inspect(watch, hear, ask)
         if self.conversation.run.diagnosis is None:
             if words:
                 raise ChatError("the inspection has not ended: /continue goes on with it")
             return self.conversation.inspect(watch, hear, ask)
         return self.conversation.follow(words, watch, hear)
 
-    def begin(self, question: str | None) -> Conversation:
+    def begin(self, question: str | None, watch: Watch) -> Conversation:
         """Opens the conversation on the part."""
         if self.image is None:
             raise ChatError(NO_PART)
         inspection = Inspection(self.image, tuple(self.references), self.product, question)
-        self.conversation = Conversation.begin(self.inspector, inspection)
+        self.conversation = Conversation.begin(self.inspector, inspection, watch)
         return self.conversation
 
     def carry_on(self, watch: Watch, hear: Hear, ask: Ask) -> Run:

@@ -98,7 +98,9 @@ def recorded(trace: Trace, text: str) -> None:
 @pytest.fixture
 def trace(tmp_path: Path) -> Trace:
     """A run that has just begun, in a home with a space in its name."""
-    return Trace.new(tmp_path / "my home" / "runs", asked("plain"), {"planner": "rules", "prompts": "0f", "versions": {}})
+    return Trace.new(
+        tmp_path / "my home" / "runs", asked("plain"), {"planner": "rules", "prompts": "0f", "versions": {}}
+    )
 
 
 def reread(trace: Trace) -> Run:
