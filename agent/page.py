@@ -9,16 +9,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from agent.claims import claims_on
 from agent.diagnosis import REVIEW_BAND
 from agent.shown import visible
 from agent.terminal import ENDINGS, PLANNERS, SPEAKERS, chance, in_words, tokens, unfiled, words_of
 from agent.trace import Run, RunError
 from knowledge_base.files import write_atomically
+
+if TYPE_CHECKING:
+    from agent.viewer.pages import Served
 
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURE_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
@@ -41,17 +45,23 @@ def write_page(run: Run, path: Path) -> Path:
     return path
 
 
-def render_page(run: Run) -> str:
-    """The page as text."""
-    template = _environment().get_template("run.html")
+def render(name: str, **values: Any) -> str:
+    """A template of ours with values in it, all of them escaped."""
+    return _environment().get_template(name).render(**values)
+
+
+def render_page(run: Run, served: Served | None = None) -> str:
+    """The page as text; `served` is what the viewer adds, without it the page is one file with its pictures inside."""
     evidence = evidence_of(run)
     passages = _passages(evidence)
     images = [image for event in run.events for image in event.update.get("images", [])]
-    picture = _reader(run.folder / "pictures")
+    picture = partial(served.picture, run) if served else _reader(run.folder / "pictures")
     anchors = {item["id"]: f"evidence-{number}" for number, item in enumerate(evidence, start=1)}
     anchors |= {id_: f"knowledge-{number}" for number, id_ in enumerate(passages, start=1)}
-    return template.render(
+    return render(
+        "run.html",
         run=run,
+        served=served,
         diagnosis=run.diagnosis,
         ending=ENDINGS[run.status],
         planner=PLANNERS.get(run.setup["planner"], run.setup["planner"]),
@@ -69,7 +79,8 @@ def render_page(run: Run) -> str:
             if item["tool"] in LAYERS
             for name in item["files"]
         ],
-        marks=list(_marks(run.diagnosis, evidence, anchors)),
+        marks=list(marks_of(run.diagnosis, evidence, anchors)),
+        claims=partial(claims_on, run.diagnosis or {}),
         total=sum(event.seconds for event in run.events),
         raw=json.dumps(asdict(run), ensure_ascii=False, indent=1, default=str),
     )
@@ -127,7 +138,7 @@ def _passages(evidence: Iterable[Record]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _marks(
+def marks_of(
     diagnosis: Record | None, evidence: Iterable[Record], anchors: Mapping[str, str]
 ) -> Iterable[tuple[list[float], str, str]]:
     """Boxes over the part, each with label and anchor: the defects, else what lies above the normal range."""
@@ -137,7 +148,7 @@ def _marks(
     if not defects:
         for item in evidence:
             for region in item["regions"] if item["above_normal"] else ():
-                yield region["box"], item["id"], anchors[item["id"]]
+                yield region["box"], item["id"], anchors.get(item["id"], "")
 
 
 def _linked(anchors: Mapping[str, str], text: str) -> Markup:

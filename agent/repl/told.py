@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from agent.claims import claims_on
 from agent.repl.session import Session
 from agent.shown import indented, rows_of, text_of
 from agent.submission import ANSWER, SUBMIT
@@ -61,7 +61,7 @@ def reasons(run: Run) -> list[RenderableType | Path]:
 
 def claims(run: Run, id_: str) -> Iterator[RenderableType]:
     """The claims of a diagnosis that rest on a piece of evidence."""
-    for claim in _claims(run.diagnosis or {}, id_):
+    for claim, _ in claims_on(run.diagnosis or {}, id_):
         yield text_of(("cited by ", "dim"), claim)
 
 
@@ -90,18 +90,3 @@ def answer_of(run: Run) -> list[RenderableType]:
         return [text_of((f"No answer ({exchange['outcome']}): the diagnosis stands as it was.", "yellow"))]
     ids = ", ".join(exchange["evidence"])
     return [text_of(exchange["answer"]), *([hint(f"rests on {ids}")] if ids else [])]
-
-
-def _claims(diagnosis: Mapping[str, Any], id_: str) -> Iterator[str]:
-    for number, defect in enumerate(diagnosis.get("defects", []), start=1):
-        if id_ in defect["evidence"]:
-            yield f"defect {number}: {defect['type']}, {defect['severity']}, {defect['place']}"
-    for name in ("summary", "against", "answer"):
-        if f"[{id_}]" in diagnosis.get(name, ""):
-            yield f"the {name}"
-    for criterion in diagnosis.get("criteria", []):
-        if criterion["evidence"] == id_:
-            yield f"the limit {criterion['limit']}"
-    for exchange in diagnosis.get("exchanges", []):
-        if id_ in exchange["evidence"]:
-            yield f"the answer to “{exchange['question']}”"

@@ -1,0 +1,204 @@
+"""What a list of runs shows, kept in one SQLite file beside the runs, so that 10,000 of them are listed at once.
+
+The runs are the truth. A run is read again when its run.json has changed; a damaged file is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.trace import Run, RunError, read_run
+
+FILE = "index.sqlite"
+VERSION = 1
+PAGE = 50  # runs on one page of the list
+SORTS = {
+    "newest": "id DESC",
+    "oldest": "id ASC",
+    "score": "fused IS NULL, fused DESC",
+    "slowest": "seconds IS NULL, seconds DESC",
+    "product": "product, id DESC",
+}
+COLUMNS = ("id", "changed", "state", "started", "image", "product", "planner", "fused", "seconds", "thumb", "words")
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS runs ({", ".join(COLUMNS)}, PRIMARY KEY (id));
+CREATE INDEX IF NOT EXISTS by_state ON runs (state);
+PRAGMA user_version = {VERSION};
+"""
+
+
+_LITERAL = re.compile(r"[%_\\]")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a list is asked for; empty fields ask for nothing. `page` counts from 1."""
+
+    state: str = ""
+    product: str = ""
+    planner: str = ""
+    words: str = ""
+    sort: str = "newest"
+    page: int = 1
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One page of a list: its rows, how many there are in all, and what can be chosen."""
+
+    rows: Sequence[Mapping[str, Any]]
+    total: int
+    choices: Mapping[str, Sequence[tuple[str, int]]]
+
+
+class RunIndex:
+    """The index of the runs in `runs`; made and refreshed as it is asked."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self._lock = threading.Lock()
+        self._database = _opened(runs)
+        self._known: dict[str, int] = dict(self._database.execute("SELECT id, changed FROM runs"))
+
+    def list(self, asked: Asked) -> Listed:
+        """The runs that are asked for, those still going first."""
+        with self._lock:
+            self._refresh()
+            where, values = _conditions(asked)
+            order = f"state != 'running', {SORTS.get(asked.sort, SORTS['newest'])}"
+            found = self._database.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM runs{where} ORDER BY {order} LIMIT ? OFFSET ?",
+                (*values, PAGE, PAGE * (max(asked.page, 1) - 1)),
+            ).fetchall()
+            (total,) = self._database.execute(f"SELECT COUNT(*) FROM runs{where}", values).fetchone()
+            choices = {name: self._choices(name) for name in ("state", "product", "planner")}
+        return Listed([dict(zip(COLUMNS, row, strict=True)) for row in found], total, choices)
+
+    def neighbours(self, id_: str) -> tuple[str | None, str | None]:
+        """The ids of the next newer and the next older run."""
+        with self._lock:
+            self._refresh()
+            newer = self._database.execute("SELECT MIN(id) FROM runs WHERE id > ?", (id_,)).fetchone()[0]
+            older = self._database.execute("SELECT MAX(id) FROM runs WHERE id < ?", (id_,)).fetchone()[0]
+        return newer, older
+
+    def _choices(self, column: str) -> Sequence[tuple[str, int]]:
+        grouped = f"SELECT {column}, COUNT(*) FROM runs WHERE {column} != '' GROUP BY {column} ORDER BY 2 DESC"
+        return self._database.execute(f"{grouped} LIMIT 200").fetchall()
+
+    def _refresh(self) -> None:
+        now = dict(_changes(self.runs))
+        gone = self._known.keys() - now.keys()
+        unsettled = {id_ for (id_,) in self._database.execute("SELECT id FROM runs WHERE state = 'running'")}
+        changed = [id_ for id_, at in now.items() if self._known.get(id_) != at or id_ in unsettled]
+        if not gone and not changed:
+            return
+        with self._database:
+            self._database.executemany("DELETE FROM runs WHERE id = ?", [(id_,) for id_ in gone])
+            self._database.executemany(
+                f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(COLUMNS))})",
+                (_row(self.runs, id_, now[id_]) for id_ in changed),
+            )
+        self._known = now
+
+
+def _opened(runs: Path) -> sqlite3.Connection:
+    """The database, made anew where it is damaged or of another version."""
+    runs.mkdir(parents=True, exist_ok=True)
+    path = runs / FILE
+    for _ in range(2):
+        database = sqlite3.connect(path, check_same_thread=False, timeout=10)
+        try:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version in (0, VERSION):
+                database.executescript(SCHEMA)
+                database.execute(f"SELECT {', '.join(COLUMNS)} FROM runs LIMIT 1")
+                return database
+        except sqlite3.DatabaseError:
+            pass
+        database.close()
+        path.unlink(missing_ok=True)
+    raise RunError(path, "cannot be written", "choose another folder with --home")
+
+
+def _changes(runs: Path) -> Iterator[tuple[str, int]]:
+    """Each run with the time of its last change, in nanoseconds."""
+    with os.scandir(runs) as entries:
+        for entry in entries:
+            try:
+                yield entry.name, Path(entry.path, "run.json").stat().st_mtime_ns
+            except OSError:
+                continue
+
+
+def _conditions(asked: Asked) -> tuple[str, list[str]]:
+    chosen = {"state": asked.state, "product": asked.product, "planner": asked.planner}
+    conditions = [f"{name} = ?" for name, value in chosen.items() if value]
+    values = [value for value in chosen.values() if value]
+    for word in asked.words.lower().split():
+        conditions.append("words LIKE ? ESCAPE '\\'")
+        values.append(f"%{_LITERAL.sub(_escaped, word)}%")
+    return (f" WHERE {' AND '.join(conditions)}" if conditions else ""), values
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
+
+
+def _row(runs: Path, id_: str, changed: int) -> tuple[Any, ...]:
+    try:
+        run = read_run(runs, id_, events=False)
+    except RunError:
+        return (id_, changed, "unreadable", "", "", "", "", None, None, "", id_)
+    diagnosis = run.diagnosis or {}
+    image = re.split(r"[/\\]", run.inspection["image"])[-1]
+    product, planner = run.inspection["product"] or "", run.setup["planner"]
+    types = [defect["type"] for defect in diagnosis.get("defects", [])]
+    words = [
+        id_,
+        image,
+        product,
+        planner,
+        *types,
+        diagnosis.get("summary", ""),
+        diagnosis.get("repair", {}).get("disposition", ""),
+    ]
+    return (
+        id_,
+        changed,
+        state_of(run),
+        run.started,
+        image,
+        product,
+        planner,
+        (diagnosis.get("scores") or {}).get("fused"),
+        diagnosis.get("seconds"),
+        _thumb(run.folder),
+        " ".join(words).lower(),
+    )
+
+
+def state_of(run: Run) -> str:
+    """The verdict, `answered`, or how a run stands that has none."""
+    if run.diagnosis is None or run.status == "running":
+        return run.status
+    answered = run.diagnosis["outcome"] == "answered"
+    return "answered" if answered else str(run.diagnosis["verdict"])
+
+
+def _thumb(folder: Path) -> str:
+    """File of the part's picture, from the first line of the trace."""
+    try:
+        with (folder / "events.jsonl").open(encoding="utf-8") as file:
+            images = json.loads(file.readline())["update"]["images"]
+        return str(next(image["file"] for image in images if image["id"] == "part"))
+    except (OSError, ValueError, KeyError, StopIteration):
+        return ""

@@ -1,0 +1,144 @@
+"""The viewer's pages as text; everything that is shown is escaped by the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from agent.page import evidence_of, marks_of, render, render_page
+from agent.terminal import PLANNERS
+from agent.trace import Run
+from agent.viewer.index import PAGE, SORTS, Asked, RunIndex, state_of
+from tools.cases import Case
+from tools.cases.store import Cases
+
+STATES = ("defective", "uncertain", "normal", "answered", "running", "stopped", "killed", "failed", "unreadable")
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the pages are, and what they are made from."""
+
+    base: str
+    index: RunIndex
+    cases: Cases
+
+    def case_of(self, run_id: str) -> Case | None:
+        """The operator's word on a run."""
+        return next((case for case in self.cases.list() if case.id == run_id), None)
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a run's page has beside the run itself when it is served."""
+
+    base: str
+    newer: str | None
+    older: str | None
+    case: Case | None
+    fault: str = ""
+
+    def picture(self, run: Run, name: str) -> str | None:
+        """Address of a picture of the run; None when it is not there."""
+        path = run.folder / "pictures" / name
+        return f"{self.base}/runs/{run.id}/pictures/{name}" if name and path.is_file() else None
+
+
+def list_page(site: Site, asked: Asked) -> str:
+    """The list of runs that are asked for."""
+    found = site.index.list(asked)
+    words = {case.id: case for case in site.cases.list()}
+    fields = {name: getattr(asked, name) for name in ("state", "product", "planner", "words")}
+    query = {name: value for name, value in {**fields, "sort": asked.sort}.items() if value}
+    return render(
+        "list.html",
+        base=site.base,
+        asked=asked,
+        rows=found.rows,
+        total=found.total,
+        pages=max(1, -(-found.total // PAGE)),
+        choices=found.choices,
+        states=STATES,
+        sorts=list(SORTS),
+        words=words,
+        planners=PLANNERS,
+        at=lambda page: f"?{urlencode({**query, 'page': page})}",
+    )
+
+
+def run_page(site: Site, run: Run, *, fault: str = "") -> str:
+    """One run, with its neighbours and the operator's word."""
+    newer, older = site.index.neighbours(run.id)
+    return render_page(run, Served(site.base, newer, older, site.case_of(run.id), fault))
+
+
+def compare_page(site: Site, one: Run, other: Run) -> str:
+    """Two runs beside each other, with what differs marked."""
+    pair = [_side(site, run) for run in (one, other)]
+    return render(
+        "compare.html",
+        base=site.base,
+        pair=pair,
+        same_part=_part_hash(one) == _part_hash(other),
+        rows=_rows(one, other),
+        tools=_by_tool(one, other),
+    )
+
+
+def _side(site: Site, run: Run) -> Record:
+    served = Served(site.base, None, None, site.case_of(run.id))
+    images = [image for event in run.events for image in event.update.get("images", [])]
+    part = next((served.picture(run, image["file"]) for image in images if image["id"] == "part"), None)
+    return {
+        "run": run,
+        "state": state_of(run),
+        "part": part,
+        "marks": list(marks_of(run.diagnosis, evidence_of(run), {})),
+        "case": served.case,
+        "defects": (run.diagnosis or {}).get("defects", []),
+    }
+
+
+def _part_hash(run: Run) -> str:
+    images = [image for event in run.events for image in event.update.get("images", [])]
+    return next((str(image["sha256"]) for image in images if image["id"] == "part"), run.id)
+
+
+def _rows(one: Run, other: Run) -> list[tuple[str, str, str]]:
+    """Facts of both runs, by name."""
+    facts = [_facts(run) for run in (one, other)]
+    return [(name, value, facts[1][name]) for name, value in facts[0].items()]
+
+
+def _facts(run: Run) -> dict[str, str]:
+    diagnosis = run.diagnosis or {}
+    scores, usage = diagnosis.get("scores") or {}, diagnosis.get("usage") or {}
+    numbers = {f"{source} score": scores.get(source) for source in ("detector", "planner", "fused")}
+    return {
+        **{name: "none" if value is None else f"{value:.3f}" for name, value in numbers.items()},
+        "disposition": (diagnosis.get("repair") or {}).get("disposition", "none"),
+        "seconds": f"{diagnosis.get('seconds', 0):.1f}",
+        "turns": str(usage.get("turns", 0)),
+        "tool calls": str(usage.get("tool_calls", 0)),
+        "tokens": str(usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0)),
+        "outcome": diagnosis.get("outcome", run.status),
+        "product": run.inspection["product"] or "not named",
+        "references": str(len(run.inspection["references"])),
+        "planner": run.setup["planner"],
+        "detector": str(run.setup.get("detector")),
+        "prompts": str(run.setup.get("prompts")),
+        "flawlens": str(run.setup.get("versions", {}).get("flawlens")),
+    }
+
+
+def _by_tool(one: Run, other: Run) -> Sequence[tuple[str, Sequence[Record], Sequence[Record]]]:
+    """Evidence of both runs, by tool, in the order of the calls."""
+    found = [evidence_of(run) for run in (one, other)]
+    names = list(dict.fromkeys(item["tool"] for side in found for item in side))
+    return [
+        (name, [item for item in found[0] if item["tool"] == name], [item for item in found[1] if item["tool"] == name])
+        for name in names
+    ]
