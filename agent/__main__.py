@@ -18,7 +18,9 @@ from agent.commands.knowledge import knowledge
 from agent.commands.mmad import mmad
 from agent.commands.options import BAD_INPUT, DEFAULT_HOME, AsJson, Home, chosen_home
 from agent.commands.products import enroll, products
+from agent.commands.report import report
 from agent.commands.runs import runs
+from agent.commands.view import view
 
 app = typer.Typer(
     name="flawlens",
@@ -35,8 +37,10 @@ app.add_typer(detectors, name="detectors")
 app.add_typer(cases, name="cases")
 app.command()(inspect)
 app.command()(chat)
+app.command()(view)
 app.command()(enroll)
 app.command()(feedback)
+app.command()(report)
 
 # LangSmith's tracer waits at the end for threads that are not daemons: a server that hangs would keep it for minutes.
 NO_WAITING = ("LANGSMITH_USE_DAEMON", "LANGSMITH_DISABLE_RUN_COMPRESSION")

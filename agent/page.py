@@ -105,6 +105,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "chance": chance,
+        "counted": lambda pairs, name: dict(pairs).get(name, 0),
         "in_words": in_words,
         "quantity": _quantity,
         "said": words_of,

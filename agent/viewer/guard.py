@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 from secrets import compare_digest
 from typing import TYPE_CHECKING
+
+from agent.trace import RunError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +24,20 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
+
+
+def listening(port: int) -> socket.socket:
+    """A socket on 127.0.0.1, on a free port for 0; RunError when the port is taken."""
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind(("127.0.0.1", port))
+    except OSError as error:
+        found.close()
+        raise RunError(
+            Path(f"127.0.0.1:{port}"), f"cannot be listened on ({error.strerror})", "choose --port"
+        ) from error
+    return found
 
 
 class Guard:

@@ -130,8 +130,8 @@ def test_text_from_outside_is_shown_and_never_runs(run: Run, browser: Browser, t
 
 def test_the_policy_of_the_page_forbids_scripts_and_network(run: Run, browser: Browser, tmp_path: Path) -> None:
     path = write_page(run, tmp_path / "run.html")
-    hole = "<main><script>window.ran=1</script><img src='http://127.0.0.1:9/x.png'>"
-    path.write_text(path.read_text(encoding="utf-8").replace("<main>", hole), encoding="utf-8")
+    hole = "<script>window.ran=1</script><img src='http://127.0.0.1:9/x.png'>"
+    path.write_text(path.read_text(encoding="utf-8").replace('<main id="main"', hole + '<main id="main"'), encoding="utf-8")
     page = browser.new_page()
     refused: list[str | None] = []
     page.on("requestfailed", lambda request: refused.append(request.failure))
@@ -163,7 +163,7 @@ def test_links_go_from_a_defect_to_its_evidence_and_back(run: Run, browser: Brow
     page.locator("#defect-1 a", has_text="E4").click()
     card = page.locator(":target")
     assert card.locator("h3").inner_text().startswith("E4")
-    card.get_by_text("1, scratch").click()
+    card.get_by_text("defect 1: scratch").click()
     assert page.locator(":target").get_attribute("id") == "defect-1"
     page.locator("li a", has_text="scratch").first.click()
     assert page.locator(":target h3").inner_text().endswith("scratch")
