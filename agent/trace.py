@@ -160,6 +160,8 @@ def _readable(runs: Path, identity: str) -> Run | None:
 
 
 def _folder(runs: Path, identity: str) -> Path:
+    if identity == Path(identity).name and (runs / identity / "run.json").is_file():
+        return runs / identity  # without a look at all the others
     names = [path.name for path in runs.iterdir() if path.is_dir()] if runs.is_dir() else []
     fitting = [name for name in names if name == identity] or [name for name in names if name.startswith(identity)]
     if len(fitting) != 1 or not identity:

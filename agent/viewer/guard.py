@@ -21,7 +21,7 @@ POLICY = (
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
 
@@ -32,11 +32,11 @@ def listening(port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind(("127.0.0.1", port))
+        found.listen()
     except OSError as error:
         found.close()
-        raise RunError(
-            Path(f"127.0.0.1:{port}"), f"cannot be listened on ({error.strerror})", "choose --port"
-        ) from error
+        cause = f"cannot be listened on ({error.strerror})"
+        raise RunError(Path(f"127.0.0.1:{port}"), cause, "choose another one with --port") from error
     return found
 
 

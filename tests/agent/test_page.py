@@ -131,7 +131,9 @@ def test_text_from_outside_is_shown_and_never_runs(run: Run, browser: Browser, t
 def test_the_policy_of_the_page_forbids_scripts_and_network(run: Run, browser: Browser, tmp_path: Path) -> None:
     path = write_page(run, tmp_path / "run.html")
     hole = "<script>window.ran=1</script><img src='http://127.0.0.1:9/x.png'>"
-    path.write_text(path.read_text(encoding="utf-8").replace('<main id="main"', hole + '<main id="main"'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('<main id="main"', hole + '<main id="main"'), encoding="utf-8"
+    )
     page = browser.new_page()
     refused: list[str | None] = []
     page.on("requestfailed", lambda request: refused.append(request.failure))
