@@ -15,11 +15,13 @@ from agent.commands.chat import chat
 from agent.commands.detectors import detectors
 from agent.commands.inspect import inspect
 from agent.commands.knowledge import knowledge
+from agent.commands.mcp import mcp
 from agent.commands.mmad import mmad
 from agent.commands.options import BAD_INPUT, DEFAULT_HOME, AsJson, Home, chosen_home
 from agent.commands.products import enroll, products
 from agent.commands.report import report
 from agent.commands.runs import runs
+from agent.commands.schema import schema
 from agent.commands.view import view
 
 app = typer.Typer(
@@ -38,6 +40,8 @@ app.add_typer(cases, name="cases")
 app.command()(inspect)
 app.command()(chat)
 app.command()(view)
+app.command()(mcp)
+app.command()(schema)
 app.command()(enroll)
 app.command()(feedback)
 app.command()(report)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agent.graph import Graph, Room, State
     from agent.inspector import Case
 
+NOT_YET = "not inspected yet"
 THREAD = "thread.sqlite"
 MAKE_PICTURES = ("zoom", "enhance")  # tools whose results are images with an id of their own
 Ask = Callable[[str], str]
@@ -67,7 +68,7 @@ class Conversation:
         intake = trace.step("intake", {**images, "messages": messages})
         with new._thread(new._room()) as (graph, settings):
             graph.update_state(settings, {"messages": messages}, as_node="__start__")
-        trace.stop("not inspected yet")
+        trace.stop(NOT_YET)
         watch(intake)
         return new
 
@@ -130,8 +131,12 @@ class Conversation:
         change = {"messages": [asked, reply], "evidence": [item]}
         with self._traced() as trace, self._thread(room) as (graph, settings):
             trace.step("operator", change)
-            graph.update_state(settings, change, as_node="fuse")
-            self._finish(trace, {"evidence": [*state.get("evidence", []), item]})
+            inspected = "result" in state
+            graph.update_state(settings, change, as_node="fuse" if inspected else "__start__")
+            if inspected:
+                self._finish(trace, {"evidence": [*state.get("evidence", []), item]})
+            else:
+                trace.stop(NOT_YET)
         return Evidence(**item)
 
     def undo(self) -> bool:

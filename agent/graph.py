@@ -148,10 +148,11 @@ def enter(state: State) -> Literal["survey", "plan"]:
     return "plan" if state.get("question") else "survey"
 
 
-def survey(room: Room, state: State) -> State:  # noqa: ARG001
+def survey(room: Room, state: State) -> State:
     """Call the cheap tools as if the planner had asked for them: first on the product, then on the part."""
-    known, found = _survey(room, room.study, "study", 0)
-    seen, more = _survey(room, room.survey, "survey", len(found))
+    filed = len(state.get("evidence", []))  # of a person's own calls before
+    known, found = _survey(room, room.study, "study", filed)
+    seen, more = _survey(room, room.survey, "survey", filed + len(found))
     return {"messages": [*known, room.task, *seen], "evidence": [*found, *more]}
 
 

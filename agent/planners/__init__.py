@@ -52,7 +52,7 @@ def make_planner(
             raise PlannerError(
                 "a qwen: model's family comes from its checkpoint: leave --dialect out, openai: takes it"
             )
-        _need("qwen", "transformers", "llguidance", "torch")
+        need("qwen", "transformers", "llguidance", "torch")
         from agent.planners.qwen_vl import make_qwen_vl
 
         return make_qwen_vl(
@@ -66,7 +66,7 @@ def make_planner(
             thought_tokens=reply_tokens // THOUGHT_SHARE if reasoning else 0,
         )
     if kind == "openai":
-        _need("server", "langchain_openai")
+        need("server", "langchain_openai")
         from agent.planners.server import make_server_planner
 
         return make_server_planner(
@@ -81,7 +81,7 @@ def make_planner(
     raise PlannerError(f"there is no planner {name!r}; the planners are: rules, qwen:MODEL, openai:URL#MODEL")
 
 
-def _need(extra: str, *modules: str) -> None:
+def need(extra: str, *modules: str) -> None:
     """PlannerError with the command that installs an extra when its packages are missing."""
     from importlib.util import find_spec
 
