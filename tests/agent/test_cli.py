@@ -82,7 +82,7 @@ def test_a_run_can_be_listed_shown_and_written_as_a_page(flawlens: Flawlens, par
     "arguments",
     [
         ("inspect", "{parts}/nothing.png"),
-        ("inspect", "{parts}"),
+        ("inspect", "{empty}"),
         ("inspect", "{parts}/good_1.png", "-r", "{parts}/nothing.png"),
         ("inspect", "{parts}/good_1.png", "-r", "{empty}"),
         ("inspect", "{parts}/good_1.png", "--planner", "oracle"),

@@ -18,13 +18,15 @@ CURSOR = b"\x1b[6n"  # where is the cursor?
 class Terminal:
     """Runs `flawlens` with arguments; `screen` is what stands in its window."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, cwd: Path | None = None) -> None:
         self.window = pyte.Screen(COLUMNS, ROWS)
         self._bytes = pyte.ByteStream(self.window)
-        environment = {**os.environ, "TERM": "xterm-256color", "OMP_NUM_THREADS": "1"}
-        command = ["-m", "agent", *arguments]
         here = Path(__file__).parents[3]
-        self.program = pexpect.spawn(sys.executable, command, dimensions=(ROWS, COLUMNS), env=environment, cwd=here)
+        environment = {**os.environ, "PYTHONPATH": str(here), "TERM": "xterm-256color", "OMP_NUM_THREADS": "1"}
+        command = ["-m", "agent", *arguments]
+        self.program = pexpect.spawn(
+            sys.executable, command, dimensions=(ROWS, COLUMNS), env=environment, cwd=cwd or here
+        )
 
     @property
     def screen(self) -> str:
