@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -62,4 +64,6 @@ def mcp(
     from agent.mcp_server.parts import Parts
     from agent.mcp_server.server import serve
 
-    serve(Parts(inspector_of(context), allow))
+    with redirect_stdout(sys.stderr):  # what a planner's libraries say is no message of the protocol
+        inspector = inspector_of(context)
+    serve(Parts(inspector, allow))

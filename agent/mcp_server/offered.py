@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent.diagnosis import Diagnosis
 from agent.inspector import Watch
 from agent.mcp_server.parts import Parts
+from agent.mcp_server.words import diagnosis_in_words, product_in_words, run_in_words
 from agent.submission import faults_of
 from agent.terminal import summary_of
 from tools import toolbox
-from tools.evidence import Evidence, ToolError
+from tools.drawing import boxes
+from tools.evidence import Evidence, Region, ToolError
+from tools.image import Box
+
+if TYPE_CHECKING:
+    from agent.conversation import Conversation
 
 PART = "part"
+MOST_PICTURES = 4  # of an inspection; the tools show more
 
 
 @dataclass(frozen=True)
@@ -31,11 +39,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Offered:
-    """One tool: the JSON schema of its arguments, and the function that carries it out."""
+    """One tool: the JSON schemas of its arguments and of its values, and the function that carries it out.
+
+    `only_reads`: it looks at no picture, so that it need not wait for one that does.
+    """
 
     description: str
     schema: dict[str, Any]
     do: Callable[[dict[str, Any], Watch], Answer]
+    gives: dict[str, Any] | None = None
+    only_reads: bool = False
 
 
 class _Arguments(BaseModel):
@@ -81,6 +94,7 @@ def offered_by(parts: Parts) -> dict[str, Offered]:
             " and the evidence for each. `part` in the result names it for the other tools.",
             InspectArguments.model_json_schema(),
             lambda arguments, watch: _inspect(parts, InspectArguments(**arguments), watch),
+            Diagnosis.model_json_schema(mode="serialization"),
         ),
         "open_part": Offered(
             "Load a part and its good parts without inspecting it, to call single tools on it. Returns its id and the"
@@ -97,11 +111,13 @@ def offered_by(parts: Parts) -> dict[str, Offered]:
             "The diagnosis of a past inspection, or how it stands if there is none.",
             RunArguments.model_json_schema(),
             lambda arguments, _: _run(parts, RunArguments(**arguments)),
+            only_reads=True,
         ),
         "list_products": Offered(
             "The enrolled products, whose good parts and normal range are known.",
             NoArguments.model_json_schema(),
             lambda arguments, _: _products(parts, NoArguments(**arguments)),
+            only_reads=True,
         ),
         **dict(_of_the_toolbox(parts)),
     }
@@ -118,11 +134,14 @@ def carry_out(offered: Offered, arguments: dict[str, Any], watch: Watch) -> Answ
 def _of_the_toolbox(parts: Parts) -> Iterator[tuple[str, Offered]]:
     """The planner's own tools, each with the part that it is called on."""
     described = {"type": "string", "description": "id of the part, from inspect or open_part"}
-    for tool in toolbox(cast("Any", None), cast("Any", None), parts.inspector.knowledge, None):
+    nothing = cast("Any", None)
+    gives = Evidence.model_json_schema(mode="serialization")
+    for tool in toolbox(nothing, nothing, parts.inspector.knowledge, None, remembered=lambda: ()):
         schema = convert_to_openai_tool(tool)["function"]["parameters"]
         takes = {PART: described, **schema.get("properties", {})}
         whole = {**schema, "properties": takes, "required": [PART, *schema.get("required", [])]}
-        yield tool.name, Offered(tool.description, {**whole, "additionalProperties": False}, _calling(parts, tool.name))
+        schema = {**whole, "additionalProperties": False}
+        yield tool.name, Offered(tool.description, schema, _calling(parts, tool.name), gives)
 
 
 def _calling(parts: Parts, tool: str) -> Callable[[dict[str, Any], Watch], Answer]:
@@ -131,8 +150,8 @@ def _calling(parts: Parts, tool: str) -> Callable[[dict[str, Any], Watch], Answe
         if not isinstance(part, str):
             raise ToolError("the arguments do not fit: part: the id of an open part is required")
         given = {name: value for name, value in arguments.items() if name != PART}
-        item, folder = parts.call(part, tool, given)
-        return Answer(f"[{item.id}] {item.finding}", item.model_dump(mode="json"), _files(item, folder))
+        text, item, folder = parts.call(part, tool, given)
+        return Answer(text, item.model_dump(mode="json"), _files(item, folder))
 
     return call
 
@@ -142,16 +161,24 @@ def _files(item: Evidence, folder: Path) -> tuple[Path, ...]:
 
 
 def _inspect(parts: Parts, asked: InspectArguments, watch: Watch) -> Answer:
-    part = parts.open(asked.image, asked.references, asked.product, asked.question)
+    part = parts.open(asked.image, asked.references, asked.product, asked.question, watch)
     diagnosis = part.inspect(watch).diagnosis
     assert diagnosis is not None
     shown = [Evidence(**item) for item in diagnosis["evidence"] if item["above_normal"]]
-    pictures = tuple(path for item in shown for path in _files(item, part.folder / "pictures"))
-    return Answer(_in_words(diagnosis), {"part": part.id, **diagnosis}, pictures)
+    pictures = [path for item in shown for path in _files(item, part.album.folder)]
+    marked = [_marked(part, diagnosis["defects"])] if diagnosis["defects"] else []
+    text = f"part {part.id}: {diagnosis_in_words(diagnosis)}"
+    return Answer(text, {"part": part.id, **diagnosis}, tuple([*marked, *pictures][:MOST_PICTURES]))
+
+
+def _marked(part: Conversation, defects: list[dict[str, Any]]) -> Path:
+    """The part with the boxes of its defects, numbered in their order."""
+    places = [Region(box=Box(*one["box"]), score=0.0) for one in defects]
+    return part.album.folder / part.album.save("defects", boxes(part.album.part, places))
 
 
 def _open(parts: Parts, asked: PartArguments) -> Answer:
-    part = parts.open(asked.image, asked.references, asked.product, None)
+    part = parts.open(asked.image, asked.references, asked.product)
     images = list(part.album.views)
     return Answer(f"part {part.id} with the images {', '.join(images)}", {"part": part.id, "images": images})
 
@@ -165,25 +192,12 @@ def _follow(parts: Parts, asked: FollowArguments, watch: Watch) -> Answer:
 
 def _run(parts: Parts, asked: RunArguments) -> Answer:
     run = parts.run(asked.run)
-    if run.diagnosis is None:
-        return Answer(f"{run.id}: {run.status}, no diagnosis", {"status": run.status, "error": run.error})
-    return Answer(_in_words(run.diagnosis), {**summary_of(run), "diagnosis": run.diagnosis})
+    steps = [{"step": event.step, "node": event.node, "seconds": event.seconds} for event in run.events]
+    return Answer(run_in_words(run), {**summary_of(run), "steps": steps, "diagnosis": run.diagnosis})
 
 
 def _products(parts: Parts, _: NoArguments) -> Answer:
-    names = parts.inspector.profiles.names()
-    return Answer(", ".join(names) or "none is enrolled", {"products": names})
-
-
-def _in_words(diagnosis: Mapping[str, Any]) -> str:
-    """The diagnosis in a few lines, for an agent that reads no structure."""
-    defects = [f"{one['type']} ({one['severity']}, {one['place']})" for one in diagnosis["defects"]]
-    return "\n".join(
-        [
-            f"{diagnosis['verdict']}, confidence {diagnosis['confidence']:.2f}, outcome {diagnosis['outcome']}",
-            f"defects: {', '.join(defects) or 'none'}; disposition: {diagnosis['repair']['disposition']}",
-            *([f"answer: {diagnosis['answer']}"] if diagnosis["answer"] else []),
-            *(f"less trust: {reason}" for reason in diagnosis["degraded"]),
-            diagnosis["summary"],
-        ]
-    )
+    profiles = [parts.inspector.profiles.get(name) for name in parts.inspector.profiles.names()]
+    told = ("name", "made_with", "created", "mm_per_pixel")
+    values = [{**one.model_dump(include={*told}), "good_parts": len(one.normals)} for one in profiles]
+    return Answer("\n".join(map(product_in_words, profiles)) or "none is enrolled", {"products": values})

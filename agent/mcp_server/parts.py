@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.conversation import Conversation
 from agent.diagnosis import Inspection
-from agent.inspector import Inspector
+from agent.inspector import Inspector, Watch, ignored
 from agent.trace import Run, read_run
 from tools.evidence import Evidence, ToolError
 from tools.image import list_images
@@ -25,22 +25,35 @@ class Parts:
         self.allowed = [folder.resolve() for folder in allowed]
         self._open: OrderedDict[str, Conversation] = OrderedDict()
 
-    def open(self, image: str, references: Sequence[str], product: str | None, question: str | None) -> Conversation:
+    def open(
+        self,
+        image: str,
+        references: Sequence[str],
+        product: str | None,
+        question: str | None = None,
+        watch: Watch = ignored,
+    ) -> Conversation:
         """Loads a part with its good parts; a reference may be a folder of them."""
         good = [path for name in references for path in self._good_parts(self.path(name))]
-        part = Conversation.begin(self.inspector, Inspection(self.path(image), tuple(good), product, question))
+        part = Conversation.begin(self.inspector, Inspection(self.path(image), tuple(good), product, question), watch)
         return self._kept(part)
 
     def get(self, id_: str) -> Conversation:
         """The part with this id, also one of an earlier server."""
         if id_ in self._open:
             return self._kept(self._open[id_])
+        asked = self.run(id_).inspection
+        own = self.inspector.profiles.folder.resolve()  # good parts of enrolled products
+        named = [_resolved(Path(name)) for name in (asked["image"], *asked["references"])]
+        if not all(path and (self._is_allowed(path) or path.is_relative_to(own)) for path in named):
+            raise ToolError(f"{id_!r} is a run on pictures outside the allowed folders; open_part opens another part")
         return self._kept(Conversation.resume(self.inspector, id_))
 
-    def call(self, id_: str, tool: str, arguments: dict[str, Any]) -> tuple[Evidence, Path]:
-        """What a tool finds on a part, and the folder of its pictures."""
+    def call(self, id_: str, tool: str, arguments: dict[str, Any]) -> tuple[str, Evidence, Path]:
+        """What a tool says and finds on a part, and the folder of its pictures."""
         part = self.get(id_)
-        return part.call(tool, arguments), part.folder / "pictures"
+        found = part.call(tool, arguments)
+        return str(part.state["messages"][-1].content), found, part.folder / "pictures"
 
     def run(self, id_: str) -> Run:
         """A run of the home."""
@@ -48,13 +61,13 @@ class Parts:
 
     def path(self, name: str) -> Path:
         """The file that a name means, links followed; ToolError outside the allowed folders."""
-        try:
-            found = (self.allowed[0] / name).resolve()
-        except (OSError, ValueError) as error:
-            raise ToolError(f"{name!r} is not a path") from error
-        if not any(found.is_relative_to(folder) for folder in self.allowed):
+        found = _resolved(self.allowed[0] / name)
+        if found is None or not self._is_allowed(found):
             raise ToolError(f"{name!r} is outside the allowed folders: {', '.join(map(str, self.allowed))}")
         return found
+
+    def _is_allowed(self, path: Path) -> bool:
+        return any(path.is_relative_to(folder) for folder in self.allowed)
 
     def _good_parts(self, path: Path) -> list[Path]:
         return [self.path(str(one)) for one in list_images(path)[0]] if path.is_dir() else [path]
@@ -65,3 +78,11 @@ class Parts:
         if len(self._open) > MOST_OPEN:
             self._open.popitem(last=False)
         return part
+
+
+def _resolved(path: Path) -> Path | None:
+    """The path with its links followed; None for links in a circle, wherever they are, and what cannot be a path."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
