@@ -40,11 +40,6 @@ Ask = Callable[[str], str]
 T = TypeVar("T")
 
 
-def silent(question: str) -> str:  # noqa: ARG001
-    """No operator is there."""
-    return ""
-
-
 class Conversation:
     """Turns over one part. `case` is what is inspected, `folder` that of its run, whose pictures `album` knows."""
 
@@ -97,8 +92,8 @@ class Conversation:
         """Whether a turn was begun and has not ended."""
         return self._snapshot(lambda snapshot: bool(snapshot.next))
 
-    def inspect(self, watch: Watch = ignored, hear: Hear | None = None, ask: Ask = silent) -> Run:
-        """Inspects the part, or goes on with a turn that was begun; `ask` puts the agent's question to the operator."""
+    def inspect(self, watch: Watch = ignored, hear: Hear | None = None, ask: Ask | None = None) -> Run:
+        """Inspects the part, or goes on with a turn that was begun; `ask` puts the agent's question to an operator."""
         self._turn(None, watch, hear, ask)
         return self.run
 
@@ -116,9 +111,7 @@ class Conversation:
         words = harmless(question.strip())
         asked = HumanMessage(render("followup", question=words), additional_kwargs={"question": words})
         afresh: Any = {name: Overwrite(empty) for name, empty in (("spent", []), ("carried_out", []), ("faulty", 0))}
-        self._turn(
-            {**FRESH_TURN, **afresh, "messages": [asked], "question": words, "answered": {}}, watch, hear, silent
-        )
+        self._turn({**FRESH_TURN, **afresh, "messages": [asked], "question": words, "answered": {}}, watch, hear)
         return self.run
 
     def call(self, tool: str, arguments: dict[str, Any]) -> Evidence:
@@ -155,7 +148,7 @@ class Conversation:
         self._forget(state)
         return True
 
-    def _turn(self, given: State | None, watch: Watch, hear: Hear | None, ask: Ask) -> None:
+    def _turn(self, given: State | None, watch: Watch, hear: Hear | None, ask: Ask | None = None) -> None:
         from langgraph.types import Command
 
         started = time.perf_counter()
@@ -163,12 +156,13 @@ class Conversation:
             question = bool((given or self.state).get("question"))
             onward: State | Command[Any] | None = given
             while True:
-                room = self._room(hear, question=question)  # a new clock: the operator's time is not the agent's
+                # a new clock: the operator's time is not the agent's
+                room = replace(self._room(hear, question=question), asks=ask is not None)
                 with self._thread(room) as (graph, settings):
                     state, asked = steps(graph, onward, settings, trace, watch)
                 if not asked:
                     break
-                onward = Command(resume=ask(asked))
+                onward = Command(resume=ask(asked) if ask else "")
             self._finish(trace, self._told(state, time.perf_counter() - started))
 
     def _told(self, state: State, seconds: float) -> dict[str, Any]:
@@ -213,7 +207,7 @@ class Conversation:
     def _room(self, hear: Hear | None = None, *, question: bool = False) -> Room:
         room = self.inspector.room(self.case, self.album, hear, answers=question)
         if not question:
-            return replace(room, asks=True)
+            return room
         made = Counter(call["name"] for message in self.state["messages"] for call in _calls(message))
         most = {name: limit + made[name] for name, limit in room.most_calls.items()}
         return replace(room, most_calls=most, procedure=replace(room.procedure, audit=False))

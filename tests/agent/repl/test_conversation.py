@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.conversation import Conversation, silent
+from agent.conversation import Conversation
 from agent.diagnosis import Inspection
 from agent.inspector import Inspector
 from agent.planners import PlannerError, make_planner
@@ -67,7 +67,7 @@ def test_the_operators_word_decides_an_open_verdict_and_is_evidence(
 
 
 def test_where_nobody_answers_the_verdict_stays_open(talk: Conversation) -> None:
-    found = talk.inspect(ask=silent).diagnosis
+    found = talk.inspect(ask=lambda question: "").diagnosis
     assert found is not None
     assert found["verdict"] == "uncertain"
     assert found["exchanges"] == []
