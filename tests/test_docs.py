@@ -10,9 +10,8 @@ import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import click
 import pytest
 import typer
 from markdown_it import MarkdownIt
@@ -150,11 +149,11 @@ def test_the_readme_is_understood() -> None:
             check_foreign(line)
 
 
-def understood(command: click.Command, arguments: list[str]) -> None:
+def understood(command: Any, arguments: list[str]) -> None:
     """Options and subcommands exist; that files exist is not asked."""
-    while isinstance(command, click.Group):
-        assert arguments[0] in command.commands, arguments
-        command, arguments = command.commands[arguments[0]], arguments[1:]
+    while commands := getattr(command, "commands", None):
+        assert arguments[0] in commands, arguments
+        command, arguments = commands[arguments[0]], arguments[1:]
     known = {name for parameter in command.params for name in parameter.opts}
     given = {argument.split("=")[0] for argument in arguments if re.match(r"--?[a-z]", argument)}
     assert given <= known | {"--home"}, (command.name, given - known)
