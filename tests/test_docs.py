@@ -92,7 +92,7 @@ class Walk:
 
     def _meant(self, line: str) -> str:
         for weights in LOCAL:
-            line = line.replace(f"qwen:{weights}", f"qwen:{self.tiny}")
+            line = line.replace(f"qwen:{weights}", f"qwen:{self.tiny} --turns 2")  # a random model has nothing to say
         line = line.replace(SERVER, self.server.address)
         if " RUN" in line:
             newest = list_runs(self.home / "runs")
