@@ -151,19 +151,20 @@ class Conversation:
     def _turn(self, given: State | None, watch: Watch, hear: Hear | None, ask: Ask | None = None) -> None:
         from langgraph.types import Command
 
-        started = time.perf_counter()
+        seconds = 0.0
         with self._traced() as trace:
             question = bool((given or self.state).get("question"))
             onward: State | Command[Any] | None = given
             while True:
-                # a new clock: the operator's time is not the agent's
+                started = time.perf_counter()  # a new clock: the operator's time is not the agent's
                 room = replace(self._room(hear, question=question), asks=ask is not None)
                 with self._thread(room) as (graph, settings):
                     state, asked = steps(graph, onward, settings, trace, watch)
+                seconds += time.perf_counter() - started
                 if not asked:
                     break
                 onward = Command(resume=ask(asked) if ask else "")
-            self._finish(trace, self._told(state, time.perf_counter() - started))
+            self._finish(trace, self._told(state, seconds))
 
     def _told(self, state: State, seconds: float) -> dict[str, Any]:
         """What a turn has changed in the diagnosis."""

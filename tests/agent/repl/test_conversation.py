@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def test_the_operators_word_decides_an_open_verdict_and_is_evidence(
 
     def ask(question: str) -> str:
         asked.append(question)
+        time.sleep(1.5)
         return answer
 
     found = talk.inspect(ask=ask).diagnosis
@@ -64,6 +66,8 @@ def test_the_operators_word_decides_an_open_verdict_and_is_evidence(
     assert (exchange["by"], exchange["question"], exchange["answer"]) == ("agent", asked[0], answer)
     assert exchange["evidence"] == [found["evidence"][-1]["id"]]
     assert answer in found["evidence"][-1]["finding"]
+    counted = sum(event.seconds for event in talk.run.events)
+    assert found["seconds"] <= counted - 1.5  # the operator's time is not the agent's
 
 
 def test_where_nobody_answers_the_verdict_stays_open(talk: Conversation) -> None:
