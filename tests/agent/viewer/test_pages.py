@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from agent.diagnosis import Inspection
+from agent.inspector import Inspector
 from agent.trace import Trace
+from tests.agent.conftest import ScriptedPlanner, submits
 from tests.agent.viewer.conftest import Viewer
 
 WIDTHS = (1280, 390)
@@ -87,6 +92,29 @@ def test_a_run_is_marked_and_the_mark_forgotten(viewer: Viewer, window: Page) ->
     window.get_by_role("button", name="Forget").click()
     expect(window.locator("main .marked")).to_have_count(0)
     assert not (viewer.home / "cases" / f"{viewer.ids['scratched']}.json").exists()
+
+
+def test_text_from_models_and_names_is_shown_and_never_run(viewer: Viewer, window: Page, tmp_path: Path) -> None:
+    hostile = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
+    part = tmp_path / "<img src=x onerror=window.hacked=1>.png"
+    part.write_bytes((next((viewer.home / "runs" / viewer.ids["good"] / "pictures").glob("part*"))).read_bytes())
+    said = submits(summary=hostile, against=f"{hostile} [E1]", answer="<a href=javascript:window.hacked=1>x</a>")
+    planner = ScriptedPlanner(replies=[said])
+    run = Inspector(viewer.home, planner, hostile).inspect(Inspection(part, (), hostile, hostile))
+    try:
+        for path in (
+            f"/runs/{run.id}",
+            "/",
+            f"/compare?run={run.id}&run={viewer.ids['good']}",
+            "/?words=%3Cimg+src%3Dx",
+        ):
+            window.goto(f"{viewer.url}{path}")
+            assert "<img src=x onerror=window.hacked=1>" in window.locator("main").inner_text()
+            assert window.locator("img[src=x], a[href^=javascript]").count() == 0
+        window.goto(f"{viewer.url}/?words={hostile}&state={hostile}")
+        assert window.locator("img[src=x]").count() == 0
+    finally:
+        shutil.rmtree(run.folder)
 
 
 def test_keys(viewer: Viewer, window: Page) -> None:
