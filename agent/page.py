@@ -93,9 +93,9 @@ def evidence_of(run: Run) -> list[dict[str, Any]]:
     return [item for event in run.events for item in event.update.get("evidence", [])]
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
+def escaping() -> Environment:
+    """Where all pages come from: every text is escaped and its control characters are spelled out."""
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -103,6 +103,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+@cache
+def _environment() -> Environment:
+    environment = escaping()
     environment.filters |= {
         "chance": chance,
         "counted": lambda pairs, name: dict(pairs).get(name, 0),

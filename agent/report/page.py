@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 from functools import cache
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
+from agent.page import escaping
 from agent.report.blocks import Sheet
-from agent.shown import visible
-
-TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def render_html(sheet: Sheet) -> str:
@@ -22,15 +19,8 @@ def render_html(sheet: Sheet) -> str:
 
 @cache
 def environment() -> Environment:
-    """Where pages of reports come from: every text is escaped and its control characters are spelled out."""
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Where pages of reports come from."""
+    made = escaping()
     made.filters["jpeg"] = _address
     made.tests["of_kind"] = lambda block, name: type(block).__name__ == name
     return made
