@@ -88,6 +88,7 @@ def make_backbone(name: str = "onnx", device: str = "auto") -> Backbone:
 def _session() -> onnxruntime.InferenceSession:
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # it would report to its maker
     options = onnxruntime.SessionOptions()
     # Spinning threads make two processes on two cores ten times slower, not faster.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
