@@ -28,6 +28,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 PICTURE_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 LAYERS = {"anomaly_map": "Heat map", "compare_with_reference": "Difference"}
 UNITS = {"px": "px", "percent": "%", "deg": "°"}
+_FILED = re.compile(r"\[(E\d+)\] ")
 _BRACKETS = re.compile(r"\[([^\[\]]+)\]")
 
 Record = Mapping[str, Any]
@@ -80,6 +81,7 @@ def render_page(run: Run, served: Served | None = None) -> str:
             for name in item["files"]
         ],
         marks=list(marks_of(run.diagnosis, evidence, anchors)),
+        produced=_produced(run),
         claims=partial(claims_on, run.diagnosis or {}),
         total=sum(event.seconds for event in run.events),
         raw=json.dumps(asdict(run), ensure_ascii=False, indent=1, default=str),
@@ -165,6 +167,19 @@ def _linked(anchors: Mapping[str, str], text: str) -> Markup:
         return f'<a class="id" href="#{anchors[word]}">{word}</a>' if word in anchors else found[0]
 
     return Markup(_BRACKETS.sub(link, escape(visible(text))))
+
+
+def _produced(run: Run) -> dict[tuple[int, str], str]:
+    """The evidence that came of a call, by the call's step and id; the ids of calls may be used again."""
+    asked: dict[str, int] = {}
+    found: dict[tuple[int, str], str] = {}
+    for event in run.events:
+        for message in event.update.get("messages", []):
+            asked.update((call["id"], event.step) for call in message.get("tool_calls", []) if call.get("id"))
+            filed = _FILED.match(words_of(message))
+            if message.get("type") == "tool" and filed and message.get("tool_call_id") in asked:
+                found[asked[message["tool_call_id"]], message["tool_call_id"]] = filed[1]
+    return found
 
 
 def _quantity(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -17,17 +16,18 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from agent.inspector import expected_errors
-from agent.trace import Run, RunError, read_run
+from agent.trace import Run, RunError
 from agent.viewer.guard import Guard
 from agent.viewer.index import Asked, RunIndex
-from agent.viewer.pages import Site, compare_page, list_page, run_page
+from agent.viewer.pages import Site, compare_page, error_page, list_page, run_page
+from agent.viewer.shelf import picture_of, run_of
+from tools.image import ImageError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {".js": "text/javascript", ".jpg": "image/jpeg", ".png": "image/png"}
-NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(?:jpg|png)")
 THUMB_SIDE = 112
 FOREVER = {"cache-control": "private, max-age=31536000, immutable"}  # the name of a picture is made from its bytes
 Word = Literal["normal", "defective"]
@@ -41,46 +41,52 @@ def make_app(home: Path, token: str, port: int) -> ASGIApp:
     site = Site(f"/{token}", RunIndex(runs), Cases(home / "cases"))
 
     def found(id_: str, *, events: bool = True) -> Run:
-        if not re.fullmatch(r"[0-9a-z-]+", id_) or not (runs / id_).is_dir() or (runs / id_).is_symlink():
-            raise HTTPException(404, "there is no such run")
         try:
-            return read_run(runs, id_, events=events)
+            return run_of(runs, id_, events=events)
         except RunError as error:
             raise HTTPException(404, str(error)) from error
 
+    def file_of(request: Request) -> Path:
+        path = picture_of(runs / request.path_params["id"], request.path_params["name"])
+        if path is None:
+            raise HTTPException(404, "there is no such picture")
+        return path
+
     def listed(request: Request) -> Response:
-        return HTMLResponse(list_page(site, _asked(request.query_params)))
+        beside = request.query_params.get("with", "")
+        one = found(beside, events=False) if beside else None
+        return HTMLResponse(list_page(site, _asked(request.query_params), one))
 
     def shown(request: Request) -> Response:
         return HTMLResponse(run_page(site, found(request.path_params["id"])))
 
     def compared(request: Request) -> Response:
-        ids = request.query_params.getlist("run")
+        ids = list(dict.fromkeys(request.query_params.getlist("run")))
+        if len(ids) == 1:
+            return RedirectResponse(f"{site.base}/?with={found(ids[0], events=False).id}", 303)
         if len(ids) != 2:
-            raise HTTPException(400, "choose two runs in the list to compare them")
+            raise HTTPException(400, "Choose two runs in the list to compare them.")
         return HTMLResponse(compare_page(site, found(ids[0]), found(ids[1])))
 
     def state(request: Request) -> Response:
         run = found(request.path_params["id"])
         return JSONResponse({"status": run.status, "events": len(run.events)})
 
-    def raw(request: Request) -> Response:
-        run = found(request.path_params["id"])
-        return Response((run.folder / "run.json").read_bytes(), media_type="application/json")
-
     def picture(request: Request) -> Response:
-        path = _picture(found(request.path_params["id"], events=False), request.path_params["name"])
+        path = file_of(request)
         return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers=FOREVER)
 
     def thumb(request: Request) -> Response:
-        path = _picture(found(request.path_params["id"], events=False), request.path_params["name"])
-        return Response(_small(path), media_type="image/jpeg", headers=FOREVER)
+        try:
+            return Response(_small(file_of(request)), media_type="image/jpeg", headers=FOREVER)
+        except ImageError as error:
+            raise HTTPException(404, str(error)) from error
 
     async def mark(request: Request) -> Response:
         from starlette.concurrency import run_in_threadpool
 
         form = parse_qs((await request.body()).decode("utf-8", "replace"))
-        run = found(request.path_params["id"])
+        run = await run_in_threadpool(found, request.path_params["id"])
         try:
             await run_in_threadpool(_marked, site, run, {name: values[0] for name, values in form.items()})
         except expected_errors() as error:
@@ -93,38 +99,32 @@ def make_app(home: Path, token: str, port: int) -> ASGIApp:
             raise HTTPException(404)
         return Response(path.read_bytes(), media_type=TYPES[path.suffix])
 
+    def refused(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        assert isinstance(error, HTTPException)
+        return HTMLResponse(error_page(site, str(error.detail)), error.status_code)
+
+    def broken(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        words = f"This page could not be made: {type(error).__name__} {error}. The terminal shows where."
+        return HTMLResponse(error_page(site, words), 500)
+
     routes = [
         Route("/", listed),
         Route("/compare", compared),
         Route("/runs/{id}", shown),
         Route("/runs/{id}/state", state),
-        Route("/runs/{id}/run.json", raw),
         Route("/runs/{id}/pictures/{name}", picture),
         Route("/runs/{id}/thumbs/{name}", thumb),
         Route("/runs/{id}/mark", mark, methods=["POST"]),
         Route("/static/{name}", static),
     ]
-    return Guard(Starlette(routes=routes, exception_handlers={HTTPException: _refused}), token, port)
-
-
-def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    assert isinstance(error, HTTPException)
-    return Response(str(error.detail), error.status_code, media_type="text/plain")
+    return Guard(Starlette(routes=routes, exception_handlers={HTTPException: refused, 500: broken}), token, port)
 
 
 def _asked(query: Mapping[str, str]) -> Asked:
     page = query.get("page", "1")
     fields = {name: query.get(name, "").strip() for name in ("state", "product", "planner", "words")}
-    number = min(max(int(page), 1), 1_000_000) if page.isascii() and page.isdigit() else 1
+    number = min(max(int(page), 1), 1_000_000) if page.isascii() and page.isdigit() and len(page) < 10 else 1
     return Asked(**fields, sort=query.get("sort", "newest"), page=number)
-
-
-def _picture(run: Run, name: str) -> Path:
-    """A picture of the run; 404 for any other name, and for a link that leads elsewhere."""
-    path = run.folder / "pictures" / name
-    if not NAME.fullmatch(name) or path.is_symlink() or path.parent.is_symlink() or not path.is_file():
-        raise HTTPException(404, "there is no such picture")
-    return path
 
 
 @lru_cache(maxsize=2_000)

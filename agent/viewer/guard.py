@@ -56,12 +56,6 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        refused = self._refusal(scope)
-        if refused:
-            from starlette.responses import PlainTextResponse
-
-            await PlainTextResponse(refused[1], refused[0])(scope, receive, send)
-            return
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -73,6 +67,12 @@ class Guard:
                 ]
             await send(message)
 
+        refused = self._refusal(scope)
+        if refused:
+            from starlette.responses import PlainTextResponse
+
+            await PlainTextResponse(refused[1], refused[0])(scope, receive, with_headers)
+            return
         await self.app({**scope, "root_path": f"/{self.token}"}, receive, with_headers)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:

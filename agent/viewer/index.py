@@ -10,13 +10,15 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from agent.trace import Run, RunError, read_run
+from agent.trace import Run, RunError
+from agent.viewer.shelf import RUN, run_of
 
+T = TypeVar("T")
 FILE = "index.sqlite"
 VERSION = 1
 PAGE = 50  # runs on one page of the list
@@ -67,37 +69,53 @@ class RunIndex:
     def __init__(self, runs: Path) -> None:
         self.runs = runs
         self._lock = threading.Lock()
-        self._database = _opened(runs)
-        self._known: dict[str, int] = dict(self._database.execute("SELECT id, changed FROM runs"))
+        self._database, self._known = _opened(runs)
 
     def list(self, asked: Asked) -> Listed:
         """The runs that are asked for, those still going first."""
-        with self._lock:
-            self._refresh()
-            where, values = _conditions(asked)
-            order = f"state != 'running', {SORTS.get(asked.sort, SORTS['newest'])}"
-            found = self._database.execute(
-                f"SELECT {', '.join(COLUMNS)} FROM runs{where} ORDER BY {order} LIMIT ? OFFSET ?",
-                (*values, PAGE, PAGE * (max(asked.page, 1) - 1)),
-            ).fetchall()
-            (total,) = self._database.execute(f"SELECT COUNT(*) FROM runs{where}", values).fetchone()
-            choices = {name: self._choices(name) for name in ("state", "product", "planner")}
-        return Listed([dict(zip(COLUMNS, row, strict=True)) for row in found], total, choices)
+        return self._answer(lambda: self._listed(asked))
 
     def neighbours(self, id_: str) -> tuple[str | None, str | None]:
         """The ids of the next newer and the next older run."""
+        return self._answer(lambda: (self._next("MIN", ">", id_), self._next("MAX", "<", id_)))
+
+    def _answer(self, question: Callable[[], T]) -> T:
+        """The answer of the refreshed index; it is made anew when its file has gone or turns out to be damaged."""
         with self._lock:
+            try:
+                if (self.runs / FILE).exists():
+                    self._refresh()
+                    return question()
+            except sqlite3.OperationalError:
+                raise  # locked or no space: a new file would not help
+            except sqlite3.DatabaseError:
+                (self.runs / FILE).unlink(missing_ok=True)
+            self._database.close()
+            self._database, self._known = _opened(self.runs)
             self._refresh()
-            newer = self._database.execute("SELECT MIN(id) FROM runs WHERE id > ?", (id_,)).fetchone()[0]
-            older = self._database.execute("SELECT MAX(id) FROM runs WHERE id < ?", (id_,)).fetchone()[0]
-        return newer, older
+            return question()
+
+    def _listed(self, asked: Asked) -> Listed:
+        where, values = _conditions(asked)
+        order = f"state != 'running', {SORTS.get(asked.sort, SORTS['newest'])}"
+        found = self._database.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM runs{where} ORDER BY {order} LIMIT ? OFFSET ?",
+            (*values, PAGE, PAGE * (max(asked.page, 1) - 1)),
+        ).fetchall()
+        (total,) = self._database.execute(f"SELECT COUNT(*) FROM runs{where}", values).fetchone()
+        choices = {name: self._choices(name) for name in ("state", "product", "planner")}
+        return Listed([dict(zip(COLUMNS, row, strict=True)) for row in found], total, choices)
+
+    def _next(self, nearest: str, beyond: str, id_: str) -> str | None:
+        found = self._database.execute(f"SELECT {nearest}(id) FROM runs WHERE id {beyond} ?", (id_,)).fetchone()[0]
+        return None if found is None else str(found)
 
     def _choices(self, column: str) -> Sequence[tuple[str, int]]:
         grouped = f"SELECT {column}, COUNT(*) FROM runs WHERE {column} != '' GROUP BY {column} ORDER BY 2 DESC"
         return self._database.execute(f"{grouped} LIMIT 200").fetchall()
 
     def _refresh(self) -> None:
-        now = dict(_changes(self.runs))
+        now = dict(_changes(self.runs, self._known))
         gone = self._known.keys() - now.keys()
         unsettled = {id_ for (id_,) in self._database.execute("SELECT id FROM runs WHERE state = 'running'")}
         changed = [id_ for id_, at in now.items() if self._known.get(id_) != at or id_ in unsettled]
@@ -112,8 +130,8 @@ class RunIndex:
         self._known = now
 
 
-def _opened(runs: Path) -> sqlite3.Connection:
-    """The database, made anew where it is damaged or of another version."""
+def _opened(runs: Path) -> tuple[sqlite3.Connection, dict[str, int]]:
+    """The database with the runs that it knows, made anew where it is damaged or of another version."""
     runs.mkdir(parents=True, exist_ok=True)
     path = runs / FILE
     for _ in range(2):
@@ -123,7 +141,7 @@ def _opened(runs: Path) -> sqlite3.Connection:
             if version in (0, VERSION):
                 database.executescript(SCHEMA)
                 database.execute(f"SELECT {', '.join(COLUMNS)} FROM runs LIMIT 1")
-                return database
+                return database, dict(database.execute("SELECT id, changed FROM runs"))
         except sqlite3.DatabaseError:
             pass
         database.close()
@@ -131,10 +149,12 @@ def _opened(runs: Path) -> sqlite3.Connection:
     raise RunError(path, "cannot be written", "choose another folder with --home")
 
 
-def _changes(runs: Path) -> Iterator[tuple[str, int]]:
+def _changes(runs: Path, known: Mapping[str, int]) -> Iterator[tuple[str, int]]:
     """Each run with the time of its last change, in nanoseconds."""
     with os.scandir(runs) as entries:
         for entry in entries:
+            if entry.name not in known and (entry.is_symlink() or not RUN.fullmatch(entry.name)):
+                continue
             try:
                 # a Path for each would take most of a request's time
                 yield entry.name, os.stat(f"{entry.path}/run.json").st_mtime_ns  # noqa: PTH116
@@ -158,15 +178,18 @@ def _escaped(found: re.Match[str]) -> str:
 
 def _row(runs: Path, id_: str, changed: int) -> tuple[Any, ...]:
     try:
-        run = read_run(runs, id_, events=False)
-    except RunError:
+        return _told(run_of(runs, id_, events=False), changed)
+    except (RunError, KeyError, TypeError, AttributeError):
         return (id_, changed, "unreadable", "", "", "", "", None, None, "", id_)
+
+
+def _told(run: Run, changed: int) -> tuple[Any, ...]:
     diagnosis = run.diagnosis or {}
     image = re.split(r"[/\\]", run.inspection["image"])[-1]
     product, planner = run.inspection["product"] or "", run.setup["planner"]
     types = [defect["type"] for defect in diagnosis.get("defects", [])]
     words = [
-        id_,
+        run.id,
         image,
         product,
         planner,
@@ -175,18 +198,22 @@ def _row(runs: Path, id_: str, changed: int) -> tuple[Any, ...]:
         diagnosis.get("repair", {}).get("disposition", ""),
     ]
     return (
-        id_,
+        run.id,
         changed,
         state_of(run),
         run.started,
         image,
         product,
         planner,
-        (diagnosis.get("scores") or {}).get("fused"),
-        diagnosis.get("seconds"),
+        _number((diagnosis.get("scores") or {}).get("fused")),
+        _number(diagnosis.get("seconds")),
         _thumb(run.folder),
         " ".join(words).lower(),
     )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def state_of(run: Run) -> str:
@@ -203,5 +230,5 @@ def _thumb(folder: Path) -> str:
         with (folder / "events.jsonl").open(encoding="utf-8") as file:
             images = json.loads(file.readline())["update"]["images"]
         return str(next(image["file"] for image in images if image["id"] == "part"))
-    except (OSError, ValueError, KeyError, StopIteration):
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
         return ""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
 from agent.page import evidence_of, marks_of, render, render_page
-from agent.terminal import PLANNERS
 from agent.trace import Run
 from agent.viewer.index import PAGE, SORTS, Asked, RunIndex, state_of
+from agent.viewer.shelf import picture_of
 from tools.cases import Case
 from tools.cases.store import Cases
 
@@ -28,7 +28,7 @@ class Site:
 
     def case_of(self, run_id: str) -> Case | None:
         """The operator's word on a run."""
-        return next((case for case in self.cases.list() if case.id == run_id), None)
+        return self.cases.one(run_id)
 
 
 @dataclass(frozen=True)
@@ -43,30 +43,36 @@ class Served:
 
     def picture(self, run: Run, name: str) -> str | None:
         """Address of a picture of the run; None when it is not there."""
-        path = run.folder / "pictures" / name
-        return f"{self.base}/runs/{run.id}/pictures/{name}" if name and path.is_file() else None
+        return f"{self.base}/runs/{run.id}/pictures/{name}" if picture_of(run.folder, name) else None
 
 
-def list_page(site: Site, asked: Asked) -> str:
-    """The list of runs that are asked for."""
+def list_page(site: Site, asked: Asked, beside: Run | None = None) -> str:
+    """The list of runs that are asked for; `beside` is one that another is to be chosen for."""
     found = site.index.list(asked)
-    words = {case.id: case for case in site.cases.list()}
+    pages = max(1, -(-found.total // PAGE))
+    if asked.page > pages:
+        return list_page(site, replace(asked, page=pages), beside)
     fields = {name: getattr(asked, name) for name in ("state", "product", "planner", "words")}
-    query = {name: value for name, value in {**fields, "sort": asked.sort}.items() if value}
+    query = {"with": beside.id if beside else "", **fields, "sort": asked.sort}
     return render(
         "list.html",
         base=site.base,
         asked=asked,
         rows=found.rows,
         total=found.total,
-        pages=max(1, -(-found.total // PAGE)),
+        pages=pages,
         choices=found.choices,
         states=STATES,
         sorts=list(SORTS),
-        words=words,
-        planners=PLANNERS,
-        at=lambda page: f"?{urlencode({**query, 'page': page})}",
+        words={row["id"]: case for row in found.rows if (case := site.case_of(row["id"]))},
+        beside=beside,
+        at=lambda **more: f"?{urlencode({name: value for name, value in {**query, **more}.items() if value})}",
     )
+
+
+def error_page(site: Site, words: str) -> str:
+    """What cannot be shown, and why."""
+    return render("error.html", base=site.base, words=words)
 
 
 def run_page(site: Site, run: Run, *, fault: str = "") -> str:
@@ -110,7 +116,12 @@ def _part_hash(run: Run) -> str:
 def _rows(one: Run, other: Run) -> list[tuple[str, str, str]]:
     """Facts of both runs, by name."""
     facts = [_facts(run) for run in (one, other)]
-    return [(name, value, facts[1][name]) for name, value in facts[0].items()]
+    settings = [_settings(run) for run in (one, other)]
+    names = [name for name in {**settings[0], **settings[1]} if settings[0].get(name) != settings[1].get(name)]
+    return [
+        *((name, value, facts[1][name]) for name, value in facts[0].items()),
+        *((name, settings[0].get(name, "not told"), settings[1].get(name, "not told")) for name in names),
+    ]
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -118,6 +129,7 @@ def _facts(run: Run) -> dict[str, str]:
     scores, usage = diagnosis.get("scores") or {}, diagnosis.get("usage") or {}
     numbers = {f"{source} score": scores.get(source) for source in ("detector", "planner", "fused")}
     return {
+        "verdict": state_of(run),
         **{name: "none" if value is None else f"{value:.3f}" for name, value in numbers.items()},
         "disposition": (diagnosis.get("repair") or {}).get("disposition", "none"),
         "seconds": f"{diagnosis.get('seconds', 0):.1f}",
@@ -128,10 +140,15 @@ def _facts(run: Run) -> dict[str, str]:
         "product": run.inspection["product"] or "not named",
         "references": str(len(run.inspection["references"])),
         "planner": run.setup["planner"],
-        "detector": str(run.setup.get("detector")),
-        "prompts": str(run.setup.get("prompts")),
-        "flawlens": str(run.setup.get("versions", {}).get("flawlens")),
+        "detector": str(run.setup.get("detector") or "not told"),
+        "prompts": str(run.setup.get("prompts") or "not told"),
     }
+
+
+def _settings(run: Run) -> dict[str, str]:
+    """How a run was set up, flat: settings of the planner, procedure, versions of libraries."""
+    groups = [run.setup.get(name) or {} for name in ("settings", "procedure", "versions")]
+    return {name.replace("_", " "): str(value) for group in groups for name, value in group.items()}
 
 
 def _by_tool(one: Run, other: Run) -> Sequence[tuple[str, Sequence[Record], Sequence[Record]]]:

@@ -42,6 +42,11 @@ class Cases:
         """The cases of a product, newest first; those without one when none is named."""
         return [case for case in self.list() if _same(case.product, product)]
 
+    def one(self, id_: str) -> Case | None:
+        """The case of a run, without a look at the others."""
+        path = self.folder / f"{id_}.json"
+        return _read(path) if path.is_file() else None
+
     def recall(self, product: str | None) -> Sequence[Remembered]:
         """The cases of a product with their looks."""
         return [Remembered(case, looks) for case in self.of(product) if (looks := self._looks(case.id))]

@@ -22,7 +22,7 @@ const keys = {
     j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
     "/": () => document.getElementById("search").focus(),
     x: () => document.activeElement.closest(".run")?.querySelector("input").click(),
-    c: () => document.getElementById("compare")?.click(),
+    c: () => document.querySelector(".run input:checked") && press("#compare"),
   },
   run: {
     "[": () => press("[rel=prev]"), "]": () => press("[rel=next]"),
@@ -54,6 +54,12 @@ document.addEventListener("input", (event) => {
   if (event.target.id === "blend") document.querySelector(".stage").style.setProperty("--blend", event.target.value / 100);
 });
 
+function tell({ status, events }) {
+  const steps = events === "1" ? "1 step" : `${events} steps`;
+  const words = status === "running" ? `following: ${steps}` : `${status} after ${steps}`;
+  document.querySelector(".follow")?.replaceChildren(words);
+}
+
 async function follow() {
   const page = main();
   if (page?.dataset.status !== "running") return;
@@ -64,6 +70,7 @@ async function follow() {
       const open = [...document.querySelectorAll("details")].map((one) => one.open);
       const text = await (await fetch(location.pathname)).text();
       const next = new DOMParser().parseFromString(text, "text/html").querySelector("main");
+      tell(next.dataset);
       page.replaceWith(document.adoptNode(next));
       if (chosen) document.getElementById(chosen)?.click();
       document.querySelectorAll("details").forEach((one, number) => { if (open[number]) one.open = true; });

@@ -59,6 +59,8 @@ def test_nothing_but_pictures_of_runs_is_served(viewer: Viewer, tmp_path: Path) 
             f"runs/{run}/thumbs/link.png",
             f"runs/{run}/thread.sqlite",
             f"runs/{run}/events.jsonl",
+            f"runs/{run}/run.json",
+            "runs/%2e%2e/pictures/x.png",
             "runs/..",
             "runs/..%2f..",
             "runs/linked",
@@ -77,7 +79,18 @@ def test_nothing_but_pictures_of_runs_is_served(viewer: Viewer, tmp_path: Path) 
         (viewer.home / "runs" / "linked").unlink()
 
 
+def test_a_damaged_picture_is_no_traceback(viewer: Viewer) -> None:
+    run = viewer.ids["scratched"]
+    broken = viewer.home / "runs" / run / "pictures" / "broken.png"
+    broken.write_bytes(b"no picture")
+    try:
+        assert ask(viewer, f"/{TOKEN}/runs/{run}/thumbs/broken.png")[0] == 404
+    finally:
+        broken.unlink()
+
+
 def test_answers_forbid_scripts_and_other_sites(viewer: Viewer) -> None:
+    assert ask(viewer, "/")[2].headers["x-content-type-options"] == "nosniff"
     answer = ask(viewer, f"/{TOKEN}/")[2]
     policy = answer.headers["content-security-policy"]
     assert "script-src 'self'" in policy

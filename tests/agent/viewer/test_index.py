@@ -79,6 +79,44 @@ def test_a_damaged_or_old_index_is_made_again(viewer: Viewer, runs: Path) -> Non
     assert listed(RunIndex(runs), state="unreadable") == ["20200101-000000-abcdef"]
 
 
+def test_damage_while_it_is_used_is_mended(viewer: Viewer, runs: Path) -> None:
+    index, ids = RunIndex(runs), sorted(viewer.ids.values(), reverse=True)
+    assert listed(index) == ids
+    size = (runs / FILE).stat().st_size
+    for bad in (b"\x55" * size, (runs / FILE).read_bytes()[:4096] + b"\x55" * (size - 4096), None):
+        if bad is None:
+            (runs / FILE).unlink()
+        else:
+            (runs / FILE).write_bytes(bad)
+        assert listed(index) == ids
+        assert listed(RunIndex(runs)) == ids
+    shutil.rmtree(runs)
+    assert listed(index) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "null", '{"status": "finished"}', '{"status": "finished", "inspection": {}, "setup": {}, "started": 1}'],
+)
+def test_an_odd_run_spoils_no_list(viewer: Viewer, runs: Path, content: str) -> None:
+    odd = runs / "20200101-000000-abcdef"
+    odd.mkdir()
+    (odd / "run.json").write_text(content)
+    (runs / "Folder of mine").mkdir()
+    (runs / "Folder of mine" / "run.json").write_text("{}")
+    (runs / "linked").symlink_to(runs / viewer.ids["good"])
+    index = RunIndex(runs)
+    assert listed(index) == [*sorted(viewer.ids.values(), reverse=True), odd.name]
+    assert listed(index, state="unreadable") == [odd.name]
+
+
+@pytest.mark.parametrize("fields", [{"scores": {"fused": {}}}, {"summary": 3}, {"defects": [1]}, {"seconds": "long"}])
+def test_odd_values_spoil_no_list(viewer: Viewer, runs: Path, fields: dict[str, Any]) -> None:
+    index = RunIndex(runs)
+    change(runs, viewer.ids["good"], **fields)
+    assert listed(index) == sorted(viewer.ids.values(), reverse=True)
+
+
 def test_neighbours(viewer: Viewer, runs: Path) -> None:
     first, second, third = sorted(viewer.ids.values())
     assert RunIndex(runs).neighbours(second) == (third, first)

@@ -77,19 +77,74 @@ def test_two_runs_are_compared(viewer: Viewer, window: Page) -> None:
     assert window.evaluate("document.documentElement.scrollWidth <= innerWidth")
     window.goto(f"{viewer.url}/compare?run={viewer.ids['good']}&run={viewer.ids['again']}")
     expect(window.get_by_text("different parts")).to_be_visible()
-    assert window.request.get(f"{viewer.url}/compare?run={viewer.ids['good']}").status == 400
+    assert window.request.get(f"{viewer.url}/compare").status == 400
+
+
+def test_a_run_on_another_page_of_the_list_is_compared(viewer: Viewer, window: Page) -> None:
+    window.goto(f"{viewer.url}/runs/{viewer.ids['scratched']}")
+    window.get_by_role("link", name="compare with").click()
+    expect(window.get_by_role("status")).to_contain_text("scratched.png")
+    window.get_by_label("Search").fill(viewer.ids["again"])
+    window.get_by_role("button", name="Show").click()
+    window.locator(f".run input[value='{viewer.ids['again']}']").check()
+    window.get_by_role("button", name="Compare with it").click()
+    expect(window.locator(".compare img")).to_have_count(2)
+    window.goto(f"{viewer.url}/compare?run={viewer.ids['good']}")
+    expect(window.get_by_role("status")).to_contain_text(viewer.ids["good"])
+
+
+def test_a_call_leads_to_the_evidence_that_came_of_it(viewer: Viewer, window: Page) -> None:
+    window.goto(f"{viewer.url}/runs/{viewer.ids['scratched']}")
+    call = window.locator(".steps p", has=window.locator("code b", has_text="anomaly_map"))
+    call.get_by_role("link", name="E1").click()
+    expect(window.locator(":target h3")).to_contain_text("anomaly_map")
+    expect(window.locator(".steps > li", has=window.get_by_text("survey", exact=True))).to_contain_text("%")
+
+
+def test_the_picture_is_switched_by_keys_in_a_named_group(viewer: Viewer, window: Page) -> None:
+    window.goto(f"{viewer.url}/runs/{viewer.ids['scratched']}")
+    group = window.get_by_role("group", name="Picture of the part")
+    expect(group.get_by_role("radio", checked=True)).to_have_accessible_name("Boxes")
+    group.get_by_role("radio", name="Boxes").focus()
+    window.keyboard.press("ArrowRight")
+    expect(group.get_by_role("radio", checked=True)).to_have_accessible_name("Heat map E1")
+    expect(window.get_by_alt_text("Heat map E1")).to_be_visible()
+
+
+def test_what_cannot_be_shown_is_told_with_a_way_back(viewer: Viewer, window: Page) -> None:
+    window.goto(f"{viewer.url}/?page=9")
+    expect(window.locator(".run")).to_have_count(len(viewer.ids))
+    for path in ("/runs/none", "/runs/none/mark", "/nowhere"):
+        answer = window.request.get(f"{viewer.url}{path}")
+        assert answer.status in (404, 405)
+        assert "To the list of runs" in answer.text()
+
+
+@pytest.mark.parametrize("missing", ["criteria", "exchanges", "usage", "answer", "choices"])
+def test_a_run_of_an_older_version_is_shown(viewer: Viewer, window: Page, missing: str) -> None:
+    id_ = "20200101-000000-00000a"
+    folder = Path(shutil.copytree(viewer.home / "runs" / viewer.ids["scratched"], viewer.home / "runs" / id_))
+    try:
+        saved = json.loads((folder / "run.json").read_text())
+        del saved["diagnosis"][missing]
+        (folder / "run.json").write_text(json.dumps(saved))
+        for path in (f"/runs/{id_}", f"/compare?run={id_}&run={viewer.ids['good']}"):
+            assert window.request.get(f"{viewer.url}{path}").status == 200
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_a_run_is_marked_and_the_mark_forgotten(viewer: Viewer, window: Page) -> None:
     window.goto(f"{viewer.url}/runs/{viewer.ids['scratched']}")
     window.get_by_label("Note").fill("<script>window.hacked=1</script> ink")
-    window.get_by_role("button", name="The part is normal").click()
+    window.get_by_role("button", name="Wrong: the part is normal").click()
     expect(window.locator("main .marked")).to_have_text("wrong alarm")
     assert (viewer.home / "cases" / f"{viewer.ids['scratched']}.json").exists()
     window.goto(f"{viewer.url}/")
     expect(window.locator(".marked")).to_have_text("wrong alarm")
     window.goto(f"{viewer.url}/runs/{viewer.ids['scratched']}")
     window.get_by_role("button", name="Forget").click()
+    expect(window.get_by_role("button", name="The verdict is right")).to_be_visible()
     expect(window.locator("main .marked")).to_have_count(0)
     assert not (viewer.home / "cases" / f"{viewer.ids['scratched']}.json").exists()
 
@@ -149,10 +204,10 @@ def test_a_run_that_goes_on_is_followed(viewer: Viewer, window: Page) -> None:
         window.goto(f"{viewer.url}/runs/{trace.id}")
         expect(window.locator(".follow")).to_contain_text("0 steps")
         trace.step("plan", {"messages": []})
-        expect(window.locator(".follow")).to_contain_text("1 steps", timeout=8000)
+        expect(window.locator(".follow")).to_contain_text("1 step", timeout=8000)
         trace.finish(done["diagnosis"])
         expect(window.locator("h1")).to_have_text("Defective", timeout=8000)
-        expect(window.locator(".follow")).to_have_count(0)
+        expect(window.locator(".follow")).to_have_text("finished after 1 step")
     finally:
         for path in (*trace.pictures.iterdir(), trace.pictures, *trace.folder.iterdir()):
             path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
