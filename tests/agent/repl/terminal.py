@@ -22,7 +22,9 @@ class Terminal:
         self.window = pyte.Screen(COLUMNS, ROWS)
         self._bytes = pyte.ByteStream(self.window)
         here = Path(__file__).parents[3]
-        environment = {**os.environ, "PYTHONPATH": str(here), "TERM": "xterm-256color", "OMP_NUM_THREADS": "1"}
+        # a worker of pytest-xdist has a size of its own in the environment, which would count more than the window's
+        kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        environment = {**kept, "PYTHONPATH": str(here), "TERM": "xterm-256color", "OMP_NUM_THREADS": "1"}
         command = ["-m", "agent", *arguments]
         self.program = pexpect.spawn(
             sys.executable, command, dimensions=(ROWS, COLUMNS), env=environment, cwd=cwd or here
