@@ -61,7 +61,7 @@ class Conversation:
         messages = first_messages(case.inspection, case.topic, new.album, case.procedure)
         images = {"images": pictures_of(new.album), "topic": case.topic}
         intake = trace.step("intake", {**images, "messages": messages})
-        with new._thread(new._room()) as (graph, settings):
+        with new._thread() as (graph, settings):
             graph.update_state(settings, {"messages": messages}, as_node="__start__")
         trace.stop(NOT_YET)
         watch(intake)
@@ -134,7 +134,7 @@ class Conversation:
 
     def undo(self) -> bool:
         """Takes the last turn back, with its evidence; whether there was one. The inspection itself stays."""
-        with self._thread(self._room()) as (graph, settings):
+        with self._thread() as (graph, settings):
             snapshot = graph.get_state(settings)
             while snapshot.metadata and snapshot.metadata["source"] not in ("input", "update"):
                 if snapshot.parent_config is None:
@@ -226,19 +226,19 @@ class Conversation:
             raise
 
     @contextmanager
-    def _thread(self, room: Room) -> Iterator[tuple[Graph, RunnableConfig]]:
-        """The graph on this run's thread, with settings that name it."""
+    def _thread(self, room: Room | None = None) -> Iterator[tuple[Graph, RunnableConfig]]:
+        """The graph on this run's thread, with settings that name it; nodes run only with a room to work in."""
         from agent.graph import build_graph
 
         connection = sqlite3.connect(self.folder / THREAD, check_same_thread=False)
         try:
-            settings = graph_settings(room, configurable={"thread_id": self.id})
-            yield build_graph(room, _checkpoints(connection)), settings
+            settings = graph_settings(self.case.procedure, configurable={"thread_id": self.id})
+            yield build_graph(cast("Room", room), _checkpoints(connection)), settings
         finally:
             connection.close()
 
     def _snapshot(self, read: Callable[[StateSnapshot], T]) -> T:
-        with self._thread(self.inspector.room(self.case, self.album)) as (graph, settings):
+        with self._thread() as (graph, settings):
             return read(graph.get_state(settings))
 
     def _make_pictures_again(self) -> None:
@@ -276,7 +276,7 @@ def _sum(one: Usage, other: Usage) -> Usage:
 
 def _inspection_of(run: Run) -> Inspection:
     """What a run had inspected: the original pictures where they are, else the run's own copies."""
-    kept = {image["id"]: image for event in run.events for image in event.update.get("images", [])}
+    kept = run.images
     if "part" not in kept:
         raise RunError(run.folder, "ended before its pictures were loaded", "begin again with `flawlens chat IMAGE`")
     names = ["part", *(f"reference_{number}" for number in range(1, len(run.inspection["references"]) + 1))]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from agent.planners.rules_answer import MAPS
 from agent.trace import Run, RunError
-from tools.cases import Case, Mark
+from tools.cases import LONGEST_NOTE, LONGEST_TYPE, Case, Mark, Word
 from tools.cases.looks import Place, whole_look
 from tools.cases.store import WHOLE, Cases
 from tools.detectors import Floats, Pixels
@@ -17,11 +16,11 @@ from tools.evidence import Evidence
 from tools.image import load_image
 
 
-def remember(cases: Cases, run: Run, verdict: Literal["normal", "defective"], type_: str, note: str) -> Case:
+def remember(cases: Cases, run: Run, verdict: Word, type_: str, note: str) -> Case:
     """Keeps the operator's word on a finished run; RunError for one without a diagnosis, ImageError for lost pictures.
 
     The marks of a wrong alarm are compared with the good parts of the run: only a mark that no defect pasted on them
-    passes for is recognised in later inspections.
+    passes for is recognised in later inspections. What is too long of `type_` and `note` is cut.
     """
     if run.diagnosis is None or run.diagnosis["outcome"] != "submitted":
         raise RunError(run.folder, "has no diagnosis to confirm or correct", "inspect the part again")
@@ -41,8 +40,8 @@ def remember(cases: Cases, run: Run, verdict: Literal["normal", "defective"], ty
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         verdict=verdict,
         said=run.diagnosis["verdict"],
-        type=type_,
-        note=note,
+        type=type_[:LONGEST_TYPE],
+        note=note[:LONGEST_NOTE],
         summary=run.diagnosis["summary"],
         findings=tuple(f"{item.id} {item.finding}" for item in evidence if item.tool != "recall_cases"),
         marks=tuple(marks),
@@ -59,8 +58,7 @@ def _marks(evidence: Sequence[Evidence]) -> list[Mark]:
 
 def _pictures(run: Run) -> tuple[Pixels, list[Pixels]]:
     """The part and the good parts as the run keeps them."""
-    shown: list[dict[str, Any]] = next((event.update["images"] for event in run.events if event.node == "intake"), [])
-    kept = {picture["id"]: _load(run.folder / "pictures" / picture["file"]) for picture in shown}
+    kept = {name: _load(run.folder / "pictures" / image["file"]) for name, image in run.images.items()}
     return kept.pop("part"), list(kept.values())
 
 

@@ -331,12 +331,12 @@ class Inspector:
 def _investigated(room: Room, state: State, trace: Trace, watch: Watch) -> State:
     from agent.graph import build_graph
 
-    return steps(build_graph(room), state, graph_settings(room), trace, watch)[0]
+    return steps(build_graph(room), state, graph_settings(room.procedure), trace, watch)[0]
 
 
-def graph_settings(room: Room, **more: Any) -> RunnableConfig:
-    """How the graph of a room is run."""
-    settings: RunnableConfig = {**GRAPH_SETTINGS, "recursion_limit": STEPS * (room.procedure.turns + 5)}
+def graph_settings(procedure: Procedure, **more: Any) -> RunnableConfig:
+    """How the graph is run in this procedure."""
+    settings: RunnableConfig = {**GRAPH_SETTINGS, "recursion_limit": STEPS * (procedure.turns + 5)}
     return cast("RunnableConfig", {**settings, **more})
 
 

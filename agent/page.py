@@ -55,7 +55,7 @@ def render_page(run: Run, served: Served | None = None) -> str:
     """The page as text; `served` is what the viewer adds, without it the page is one file with its pictures inside."""
     evidence = evidence_of(run)
     passages = _passages(evidence)
-    images = [image for event in run.events for image in event.update.get("images", [])]
+    images = list(run.images.values())
     picture = partial(served.picture, run) if served else _reader(run.folder / "pictures")
     anchors = {item["id"]: f"evidence-{number}" for number, item in enumerate(evidence, start=1)}
     anchors |= {id_: f"knowledge-{number}" for number, id_ in enumerate(passages, start=1)}

@@ -59,8 +59,7 @@ class Progress:
 
     def watch(self, event: Event) -> None:
         """Show what follows on this event."""
-        calls = [call["name"] for message in event.update.get("messages", []) for call in message.get("tool_calls", [])]
-        asked = ", ".join(dict.fromkeys(calls)) if event.node == "plan" else ""
+        asked = ", ".join(event.called) if event.node == "plan" else ""
         self._doing = f"step {event.step + 1}: {asked or DOING.get(event.node, event.node)}"
         self._said = ""
         for spent in event.update.get("spent", []):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -122,8 +121,7 @@ def print_runs(runs: Sequence[Run]) -> None:
     for run in runs:
         verdict = (run.diagnosis or {}).get("verdict", "")
         result = f"{verdict} {_percent(run.diagnosis['confidence'])}" if run.diagnosis else run.status
-        image = re.split(r"[/\\]", run.inspection["image"])[-1]
-        rows.append((run.id, (result, COLOURS.get(verdict, "")), run.inspection["product"] or "", image))
+        rows.append((run.id, (result, COLOURS.get(verdict, "")), run.inspection["product"] or "", run.picture_name))
     if rows:
         show(rows_of(rows, header=("run", "result", "product", "image")))
     else:

@@ -7,6 +7,7 @@ leaves at most one broken last line, which is skipped. While a process works on 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -40,6 +41,12 @@ class Event:
     seconds: float
     update: dict[str, Any]
 
+    @property
+    def called(self) -> list[str]:
+        """Names of the tools that are called in this step, each once."""
+        calls = [call for message in self.update.get("messages", []) for call in message.get("tool_calls", [])]
+        return list(dict.fromkeys(call["name"] for call in calls))
+
 
 @dataclass(frozen=True)
 class Run:
@@ -55,6 +62,16 @@ class Run:
     error: str = ""
     diagnosis: dict[str, Any] | None = None
     events: tuple[Event, ...] = field(default=())
+
+    @property
+    def images(self) -> dict[str, dict[str, Any]]:
+        """What intake says of each picture, by its id; nothing where the events were not read."""
+        return {image["id"]: image for event in self.events for image in event.update.get("images", [])}
+
+    @property
+    def picture_name(self) -> str:
+        """Name of the part's file, without its folders."""
+        return re.split(r"[/\\]", self.inspection["image"])[-1]
 
 
 class Trace:
@@ -138,7 +155,7 @@ def read_run(runs: Path, identity: str, *, events: bool = True) -> Run:
         saved = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         known = {key: saved.get(key) for key in ("inspection", "setup", "diagnosis", "started")}
         status, error = saved["status"], saved.get("error", "")
-    except (OSError, ValueError, KeyError) as fault:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as fault:
         raise RunError(folder, f"not a readable run ({fault})", "remove the folder if it is of no use") from fault
     if status == "running" and not _locked(folder):
         status = "killed"

@@ -163,6 +163,19 @@ def list_images(folder: Path, *, recursive: bool = False) -> tuple[list[Path], l
     return pictures, skipped
 
 
+def images_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """As list_images; ImageError for a folder without a picture."""
+    pictures, skipped = list_images(folder)
+    if not pictures:
+        raise ImageError(folder, "no picture in this folder", "name a picture or a folder with pictures")
+    return pictures, skipped
+
+
+def with_folders_read(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The paths, with folders replaced by the pictures in them; ImageError for a folder without one."""
+    return tuple(found for path in paths for found in (images_in(path)[0] if path.is_dir() else [path]))
+
+
 def save_image(path: Path, pixels: Pixels) -> None:
     """Write (H, W, 3) RGB or (H, W) grey uint8 as PNG or JPEG by the suffix; a reader never sees half a file.
 
@@ -183,6 +196,13 @@ def save_image(path: Path, pixels: Pixels) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def jpeg(pixels: Pixels, *, quality: int, **options: int) -> bytes:
+    """The picture as the bytes of a JPEG; equal pixels give equal bytes."""
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "JPEG", quality=quality, **options)
+    return encoded.getvalue()
 
 
 def short_name(name: str, limit: int = 100) -> str:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from agent.batch.results import Batch, Result, failed, result_of
 from agent.trace import Run, RunError
-from tools.image import ImageError, list_images
+from tools.image import images_in
 
 LEDGER = "results.jsonl"
 Inspect = Callable[[Path], Run]
@@ -38,9 +38,7 @@ class Found:
 
 def pictures_in(folder: Path) -> Found:
     """What there is to inspect; ImageError for a folder without a picture."""
-    pictures, skipped = list_images(folder)
-    if not pictures:
-        raise ImageError(folder, "no picture in this folder", "name a picture or a folder with pictures")
+    pictures, skipped = images_in(folder)
     return Found(folder, pictures, len(skipped))
 
 

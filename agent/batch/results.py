@@ -119,7 +119,7 @@ def result_of(path: Path, run: Run) -> Result:
     """What a finished run says of a picture."""
     diagnosis = run.diagnosis
     assert diagnosis is not None
-    images = [image for event in run.events for image in event.update.get("images", []) if image["id"] == "part"]
+    image = run.images.get("part")
     inspected = diagnosis["outcome"] != "answered"
     return Result(
         file=path_text(Path(path.name)),
@@ -132,7 +132,7 @@ def result_of(path: Path, run: Run) -> Result:
         disposition=diagnosis["repair"]["disposition"] if inspected else None,
         defects=[{name: defect[name] for name in DEFECT} for defect in diagnosis["defects"]],
         outcome=diagnosis["outcome"],
-        picture=run.folder / "pictures" / Path(images[0]["file"]).name if images else None,
+        picture=run.folder / "pictures" / Path(image["file"]).name if image else None,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from agent.commands.options import DEFAULT_HOME, AsJson, Home, chosen_home, nothing_known
+from tools.cases import Word
 
 cases = typer.Typer(help="Inspections that an operator confirmed or corrected.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="Id of the case, which is that of its run.")]
@@ -16,7 +17,7 @@ Id = Annotated[str, typer.Argument(help="Id of the case, which is that of its ru
 def feedback(
     context: typer.Context,
     run_id: Annotated[str, typer.Argument(help="Id of the run, or its beginning.")],
-    verdict: Annotated[Literal["normal", "defective"], typer.Option(help="What the part really is.")],
+    verdict: Annotated[Word, typer.Option(help="What the part really is.")],
     type_: Annotated[str, typer.Option("--type", help="What the defect really is.")] = "",
     note: Annotated[str, typer.Option(help="Anything the next inspection should be told.")] = "",
     home: Home = DEFAULT_HOME,
@@ -28,7 +29,7 @@ def feedback(
     from tools.cases.store import Cases
 
     place = chosen_home(context, home)
-    case = remember(Cases(place / "cases"), read_run(place / "runs", run_id), verdict, type_[:80], note[:600])
+    case = remember(Cases(place / "cases"), read_run(place / "runs", run_id), verdict, type_, note)
     print(visible(f"{case.outcome}: {case.product or 'no product'}, run {case.id}"))
     if case.outcome == "wrong alarm":
         print(_recognition(sum(mark.needed is not None for mark in case.marks), len(case.marks)))
@@ -54,13 +55,13 @@ def show(context: typer.Context, case_id: Id, as_json: AsJson = False, home: Hom
     from agent.listings import print_case
     from tools.cases.store import Cases
 
-    found = [case for case in Cases(chosen_home(context, home) / "cases").list() if case.id == case_id]
-    if not found:
+    found = Cases(chosen_home(context, home) / "cases").one(case_id)
+    if found is None:
         nothing_known(f"there is no case {case_id}; see: flawlens cases list")
     if as_json:
-        print(json.dumps(found[0].model_dump(mode="json"), ensure_ascii=False, indent=2))
+        print(json.dumps(found.model_dump(mode="json"), ensure_ascii=False, indent=2))
     else:
-        print_case(found[0])
+        print_case(found)
 
 
 @cases.command("forget")

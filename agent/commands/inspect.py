@@ -9,33 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from agent.commands.options import (
-    DEFAULT_HOME,
-    DEFAULT_PIXELS,
-    AsJson,
-    Attention,
-    Audit,
-    Cot,
-    Detector,
-    Device,
-    Dialect,
-    Home,
-    Hub,
-    ImagePixels,
-    Language,
-    Notation,
-    Planner,
-    Product,
-    ProductBackbone,
-    Reference,
-    ReplyTokens,
-    Seconds,
-    Tokens,
-    Turns,
-    chosen_home,
-    inspector_of,
-    pictures_of,
-)
+from agent.commands.options import AsJson, Product, Reference, chosen_home, inspector_of, takes_an_inspector
 
 if TYPE_CHECKING:
     from agent.batch.results import Batch
@@ -46,6 +20,7 @@ FAULT = 1  # of a folder where the program failed, or where nothing could be ins
 INTERRUPTED = 130
 
 
+@takes_an_inspector
 def inspect(
     context: typer.Context,
     image: Annotated[Path, typer.Argument(help="Photograph of the part, or a folder of them.")],
@@ -55,34 +30,18 @@ def inspect(
     topic: Annotated[
         Literal["auto", "defects", "object"], typer.Option(help="What the question is about; auto: its words tell.")
     ] = "auto",
-    planner: Planner = "rules",
-    hub: Hub = "huggingface",
-    attention: Attention = "auto",
-    dialect: Dialect = "auto",
-    image_pixels: ImagePixels = DEFAULT_PIXELS,
-    reply_tokens: ReplyTokens = 2048,
-    detector: Detector = None,
-    backbone: ProductBackbone = None,
-    device: Device = "auto",
-    language: Language = "en",
-    notation: Notation = "heatmap",
-    audit: Audit = "on",
-    cot: Cot = "on",
-    turns: Turns = 10,
-    tokens: Tokens = 16_384,
-    seconds: Seconds = 900,
     as_json: AsJson = False,
     fail_on_defect: Annotated[bool, typer.Option("--fail-on-defect", help="Exit with 3 when defective.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results of a folder; by default in the home, under batches.")
     ] = None,
-    home: Home = DEFAULT_HOME,
 ) -> None:
     """Inspect one part, or every picture of a folder, and print a diagnosis that cites its evidence."""
     from agent.diagnosis import Inspection
+    from tools.image import with_folders_read
 
     about = None if topic == "auto" else topic
-    asked = Inspection(image, pictures_of(reference or []), product, question, about)
+    asked = Inspection(image, with_folders_read(reference or []), product, question, about)
     if image.is_dir():
         _folder(context, asked, as_json, fail_on_defect)
         return

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_HOME = Path("~/.flawlens")
 DEFAULT_PIXELS = 1_003_520
 BAD_INPUT = 2
+KEYWORD = Parameter.KEYWORD_ONLY
 DETECTOR_HELP = "few-shot (the default), patchcore, winclip, anomalyclip:FILE or anomalib:FILE; see `detectors list`."
 PLANNER_HELP = (
     "rules (embedded, no language model), qwen:MODEL (a folder or a hub's id of a Qwen-VL), or openai:URL#MODEL (vLLM,"
@@ -35,7 +39,6 @@ Home = Annotated[
 Product = Annotated[str | None, typer.Option(help="Product name; limits the knowledge to it and its family.")]
 RunId = Annotated[str, typer.Argument(help="Id of the run, or its beginning.")]
 
-# What `inspector_of` reads from a command that takes them.
 Reference = Annotated[
     list[Path] | None,
     typer.Option("--reference", "-r", help="A good part, or a folder of them; repeatable."),
@@ -76,8 +79,45 @@ def nothing_known(words: str) -> NoReturn:
     raise typer.Exit(BAD_INPUT)
 
 
+def _inspector_options(
+    planner: Planner = "rules",
+    hub: Hub = "huggingface",
+    attention: Attention = "auto",
+    dialect: Dialect = "auto",
+    image_pixels: ImagePixels = DEFAULT_PIXELS,
+    reply_tokens: ReplyTokens = 2048,
+    detector: Detector = None,
+    backbone: ProductBackbone = None,
+    device: Device = "auto",
+    language: Language = "en",
+    notation: Notation = "heatmap",
+    audit: Audit = "on",
+    cot: Cot = "on",
+    turns: Turns = 10,
+    tokens: Tokens = 16_384,
+    seconds: Seconds = 900,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """What `inspector_of` reads."""
+
+
+def takes_an_inspector(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of `inspector_of` after its own; they are in its context and not passed to it."""
+    added = signature(_inspector_options, eval_str=True).parameters
+    whole = {**signature(command, eval_str=True).parameters, **added}
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        command(**{name: value for name, value in given.items() if name not in added})
+
+    # what typer reads
+    called.__signature__ = Signature([one.replace(kind=KEYWORD) for one in whole.values()])  # type: ignore[attr-defined]
+    called.__annotations__ = {name: one.annotation for name, one in whole.items()}
+    return called
+
+
 def inspector_of(context: typer.Context, named: str | None = None) -> Inspector:
-    """The inspector that the options of a command ask for, or one with another planner; it takes all of those above."""
+    """The inspector that the options of a command with `takes_an_inspector` ask for, or one with another planner."""
     from agent.diagnosis import Procedure
     from agent.inspector import Inspector
     from agent.planners import make_planner
@@ -112,16 +152,3 @@ def inspector_of(context: typer.Context, named: str | None = None) -> Inspector:
         backbone=asked["backbone"],
         device=asked["device"],
     )
-
-
-def pictures_of(references: list[Path]) -> tuple[Path, ...]:
-    """The references, with folders replaced by the pictures in them."""
-    from tools.image import ImageError, list_images
-
-    found: list[Path] = []
-    for path in references:
-        inside = list_images(path)[0] if path.is_dir() else [path]
-        if not inside:
-            raise ImageError(path, "no picture in this folder", "name a picture or a folder with pictures")
-        found += inside
-    return tuple(found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import concurrent.futures
-import io
 import signal
 import sys
 import traceback
@@ -20,7 +19,6 @@ import anyio.to_thread
 import mcp_types as types
 from mcp.server import Server, ServerRequestContext
 from mcp.server.stdio import stdio_server
-from PIL import Image
 
 from agent.inspector import Watch, expected_errors
 from agent.mcp_server.offered import Answer, Offered, carry_out, offered_by
@@ -29,7 +27,7 @@ from agent.shown import visible
 from agent.trace import Event
 from tools.drawing import at_most
 from tools.evidence import ToolError
-from tools.image import load_image
+from tools.image import jpeg, load_image
 
 QUALITY = 90  # of the JPEGs that are sent; those in the run's folder are better and larger
 INSTRUCTIONS = (
@@ -116,8 +114,7 @@ def _telling(context: ServerRequestContext[Any]) -> Watch:
 
 def _step(event: Event) -> str:
     """The step in words, with the tools that are called in it."""
-    calls = [call["name"] for message in event.update.get("messages", []) for call in message.get("tool_calls", [])]
-    return f"{event.node}: {', '.join(dict.fromkeys(calls))}" if calls else event.node
+    return f"{event.node}: {', '.join(event.called)}" if event.called else event.node
 
 
 def _result(offered: Offered, arguments: dict[str, Any], watch: Watch) -> types.CallToolResult:
@@ -137,9 +134,8 @@ def _told(answer: Answer) -> types.CallToolResult:
 
 def _picture(path: Path) -> types.ImageContent:
     """A picture small enough for a message."""
-    encoded = io.BytesIO()
-    Image.fromarray(at_most(load_image(path).pixels)).save(encoded, "JPEG", quality=QUALITY)
-    return types.ImageContent(data=base64.b64encode(encoded.getvalue()).decode("ascii"), mime_type="image/jpeg")
+    encoded = jpeg(at_most(load_image(path).pixels), quality=QUALITY)
+    return types.ImageContent(data=base64.b64encode(encoded).decode("ascii"), mime_type="image/jpeg")
 
 
 def _mistake(text: str) -> types.CallToolResult:

@@ -6,15 +6,15 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from rich.console import RenderableType
 
 from agent.repl import told
 from agent.repl.session import ChatError, Session
 from agent.shown import counted, text_of
+from tools.cases import Word
 
-Word = Literal["normal", "defective"]
 Shown = Sequence[RenderableType | Path]  # words, and files of pictures
 Do = Callable[[Session, Sequence[str]], Shown]
 
@@ -50,10 +50,10 @@ def _image(session: Session, arguments: Sequence[str]) -> Shown:
 
 
 def _reference(session: Session, arguments: Sequence[str]) -> Shown:
-    from agent.commands.options import pictures_of
+    from tools.image import with_folders_read
 
     if arguments:
-        found = pictures_of([Path(argument).expanduser() for argument in arguments])
+        found = with_folders_read([Path(argument).expanduser() for argument in arguments])
         _readable(found)
         session.compare_with(found)
     names = ", ".join(path.name for path in session.references[:8]) or "none"
@@ -130,7 +130,7 @@ def _feedback(session: Session, arguments: Sequence[str]) -> Shown:
     if verdict not in get_args(Word):
         raise ChatError("say what the part really is: /feedback normal|defective [TYPE] [NOTE]")
     word = cast("Word", verdict)
-    case = remember(session.inspector.cases, session.inspected, word, type_[:80], " ".join(note)[:600])
+    case = remember(session.inspector.cases, session.inspected, word, type_, " ".join(note))
     return [text_of(f"{case.outcome}: kept; later inspections of {case.product or 'such parts'} are told")]
 
 

@@ -44,7 +44,6 @@ class Chat:
             completer=ChatCompleter(session),
             complete_while_typing=False,
             key_bindings=_keys(),
-            bottom_toolbar=self._toolbar,
             enable_open_in_editor=False,
         )
         self.progress: Progress | None = None
@@ -77,7 +76,7 @@ class Chat:
         """The next line; None when the person leaves."""
         while True:
             try:
-                line = self.prompt.prompt([("bold", "› ")]).strip()
+                line = self._typed("› ")
             except KeyboardInterrupt:
                 continue  # the line is given up
             except EOFError:
@@ -130,9 +129,13 @@ class Chat:
         with self.progress.paused():
             self.show(["", text_of(("The agent asks: ", "bold yellow"), question)])
             try:
-                return self.prompt.prompt([("bold", "answer › ")]).strip()
+                return self._typed("answer › ")
             except EOFError:
                 return ""
+
+    def _typed(self, before: str) -> str:
+        """A line; what stands below it is read once, and not at every key."""
+        return self.prompt.prompt([("bold", before)], bottom_toolbar=self._toolbar()).strip()
 
     def _toolbar(self) -> FormattedText:
         session = self.session

@@ -138,8 +138,7 @@ class _Builder:
 
     def image(self) -> Record:
         """What intake says of the part's picture."""
-        images = [image for event in self.run.events for image in event.update.get("images", [])]
-        return next((image for image in images if image["id"] == "part"), {})
+        return self.run.images.get("part", {})
 
     def picture(self, name: str) -> Path:
         """A picture of the run; no name leads out of its folder."""

@@ -39,8 +39,7 @@ def write_report(run: Run, format_: Format, language: Language | None = None, ou
 def read_report(run: Run) -> Report:
     """The report of a run, with what its home knows of it."""
     home = run.folder.parents[1]
-    case = next((case for case in Cases(home / "cases").list() if case.id == run.id), None)
-    return report_of(run, KnowledgeBase(home / "knowledge").list(), case)
+    return report_of(run, KnowledgeBase(home / "knowledge").list(), Cases(home / "cases").one(run.id))
 
 
 def render(report: Report, format_: Format, language: Language, stem: str) -> Mapping[str, bytes]:

@@ -185,7 +185,7 @@ def _row(runs: Path, id_: str, changed: int) -> tuple[Any, ...]:
 
 def _told(run: Run, changed: int) -> tuple[Any, ...]:
     diagnosis = run.diagnosis or {}
-    image = re.split(r"[/\\]", run.inspection["image"])[-1]
+    image = run.picture_name
     product, planner = run.inspection["product"] or "", run.setup["planner"]
     types = [defect["type"] for defect in diagnosis.get("defects", [])]
     words = [

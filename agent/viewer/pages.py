@@ -96,12 +96,11 @@ def compare_page(site: Site, one: Run, other: Run) -> str:
 
 def _side(site: Site, run: Run) -> Record:
     served = Served(site.base, None, None, site.case_of(run.id))
-    images = [image for event in run.events for image in event.update.get("images", [])]
-    part = next((served.picture(run, image["file"]) for image in images if image["id"] == "part"), None)
+    image = run.images.get("part")
     return {
         "run": run,
         "state": state_of(run),
-        "part": part,
+        "part": served.picture(run, image["file"]) if image else None,
         "marks": list(marks_of(run.diagnosis, evidence_of(run), {})),
         "case": served.case,
         "defects": (run.diagnosis or {}).get("defects", []),
@@ -109,8 +108,8 @@ def _side(site: Site, run: Run) -> Record:
 
 
 def _part_hash(run: Run) -> str:
-    images = [image for event in run.events for image in event.update.get("images", [])]
-    return next((str(image["sha256"]) for image in images if image["id"] == "part"), run.id)
+    image = run.images.get("part")
+    return str(image["sha256"]) if image else run.id
 
 
 def _rows(one: Run, other: Run) -> list[tuple[str, str, str]]:

@@ -16,12 +16,9 @@ def run_of(runs: Path, id_: str, *, events: bool = True) -> Run:
     folder = runs / id_
     if not RUN.fullmatch(id_) or folder.is_symlink() or not folder.is_dir():
         raise RunError(runs, "there is no such run", "choose one in the list")
-    try:
-        run = read_run(runs, id_, events=events)
-    except (AttributeError, TypeError) as fault:
-        raise _foreign(folder) from fault
+    run = read_run(runs, id_, events=events)
     if not _formed(run):
-        raise _foreign(folder)
+        raise RunError(folder, "not a run of a known form", "remove the folder if it is of no use")
     return run
 
 
@@ -32,10 +29,6 @@ def picture_of(folder: Path, name: str) -> Path | None:
         return None
     linked = any(one.is_symlink() for one in (folder, path.parent, path))
     return path if path.is_file() and not linked else None
-
-
-def _foreign(folder: Path) -> RunError:
-    return RunError(folder, "not a run of a known form", "remove the folder if it is of no use")
 
 
 def _formed(run: Run) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import math
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from agent.wire.boxes import Frame
+from tools.image import jpeg
 from tools.pixels import Pixels
 from tools.resample import resized
 
@@ -50,9 +50,7 @@ def _limited(longer: int, shorter: int, factor: int, least: int, most: int) -> i
 
 def encoded(pixels: Pixels) -> str:
     """A JPEG data URL of (H, W, 3) RGB, quality 95 without colour subsampling; equal pixels give equal text."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=95, subsampling=0)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(pixels, quality=95, subsampling=0)).decode('ascii')}"
 
 
 def compose(pictures: Sequence[tuple[str, Pixels]], factor: int, most_pixels: int) -> tuple[Pixels, dict[str, Frame]]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
 
 from evals.detector_bench.report import LIMITS, SHOWN, Report, rows
 from tools.detectors import Pixels
+from tools.image import jpeg
 
 
 def render_page(reports: Sequence[Report], seeds: int) -> str:
@@ -26,6 +25,4 @@ def render_page(reports: Sequence[Report], seeds: int) -> str:
 
 
 def _picture(pixels: Pixels) -> str:
-    packed = io.BytesIO()
-    Image.fromarray(pixels).save(packed, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(packed.getvalue()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(pixels, quality=85)).decode()}"

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tools.image import Box
 
+Word = Literal["normal", "defective"]  # what an operator says that a part really is
+LONGEST_TYPE, LONGEST_NOTE = 80, 600  # characters
 Outcome = Literal["confirmed", "wrong alarm", "missed", "decided"]
 
 
@@ -33,10 +35,10 @@ class Case(BaseModel):
     id: str = Field(pattern=r"^[0-9a-z-]+$")
     product: str | None
     at: str
-    verdict: Literal["normal", "defective"]
+    verdict: Word
     said: Literal["normal", "defective", "uncertain"]
-    type: str = Field(max_length=80)
-    note: str = Field(max_length=600)
+    type: str = Field(max_length=LONGEST_TYPE)
+    note: str = Field(max_length=LONGEST_NOTE)
     summary: str
     findings: tuple[str, ...]
     marks: tuple[Mark, ...]

@@ -45,7 +45,8 @@ class Cases:
     def one(self, id_: str) -> Case | None:
         """The case of a run, without a look at the others."""
         path = self.folder / f"{id_}.json"
-        return _read(path) if path.is_file() else None
+        found = _read(path) if path.is_file() else None
+        return found if found and found.id == id_ else None
 
     def recall(self, product: str | None) -> Sequence[Remembered]:
         """The cases of a product with their looks."""
