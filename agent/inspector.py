@@ -23,7 +23,7 @@ from tools.image import LoadedImage, load_images
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import RunnableConfig
-    from langgraph.types import Command
+    from langgraph.types import Command, Durability
 
     from agent.briefing import ToolArguments
     from agent.graph import Graph, Room, State
@@ -346,7 +346,10 @@ def steps(
     """The state after the graph has run, each step on disk, and the question to the operator that it waits for."""
     state: State = {}
     question = ""
-    for kind, chunk in cast("Iterator[Any]", graph.stream(given, settings, stream_mode=["updates", "values"])):
+    # where there are checkpoints, each is on disk before the next step begins: what is killed then can go on
+    durability: Durability | None = "sync" if graph.checkpointer else None
+    coming = graph.stream(given, settings, stream_mode=["updates", "values"], durability=durability)
+    for kind, chunk in cast("Iterator[Any]", coming):
         if kind == "values":
             state = chunk
             continue

@@ -59,7 +59,8 @@ class Chat:
     def show(self, blocks: Sequence[RenderableType | Path]) -> None:
         """Prints words, and pictures as the terminal can."""
         for block in blocks:
-            self.console.print(picture_of(block, self.console) if isinstance(block, Path) else block)
+            # a path is longer than a line: it runs over the edge and is whole
+            self.console.print(picture_of(block, self.console) if isinstance(block, Path) else block, crop=False)
 
     def _opening(self) -> list[RenderableType | Path]:
         session = self.session

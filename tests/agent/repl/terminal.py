@@ -32,7 +32,9 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        return "\n".join(line.rstrip() for line in self.window.display).rstrip()
+        """What stands in the window; a line that runs over its edge is one line."""
+        lines = (line if line[-1] != " " else f"{line.rstrip()}\n" for line in self.window.display)
+        return "".join(lines).rstrip()
 
     def wait_for(self, words: str, seconds: float = 90) -> None:
         """Reads until the words stand on the screen."""
